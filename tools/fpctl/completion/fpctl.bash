@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: GPL-2.0
+# bash completion for fpctl: asks the tool itself, so it cannot be out of date.
+
+_fpctl()
+{
+	local words
+
+	words=$("$1" --complete -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
+	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$2")
+}
+complete -F _fpctl fpctl

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What fpctl knows about each attribute of the cfph family.
+ *
+ * The tables repeat Documentation/netlink/specs/cfph.yaml in C: names, ranges,
+ * enum names and their texts.  They are the only place where fpctl does, and
+ * tests/spec.py compares every word of them with the spec.  Help, completion,
+ * the argument parser, the netlink policy and the printers are all driven by
+ * them.  No netlink type appears here.
+ */
+#ifndef FPC_ATTR_H
+#define FPC_ATTR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Attribute numbers are below this; bits of fpc_attrs.have. */
+#define FPC_ATTRS 32
+
+/* The attributes of one message, as plain numbers indexed by attribute. */
+struct fpc_attrs {
+	uint32_t have;
+	uint64_t value[FPC_ATTRS];
+};
+
+enum fpc_kind {
+	FPC_U32,
+	FPC_U64,
+	FPC_BOOL, /* a u32 that is 0 or 1, typed and shown as off or on */
+	FPC_ENUM, /* a u32 that is typed and shown by name */
+};
+
+struct fpc_choice {
+	const char *name;
+	const char *doc;
+};
+
+struct fpc_field {
+	uint16_t attr;
+	enum fpc_kind kind;
+	bool settable;
+	const char *name;
+	const char *unit; /* for people; NULL if it has none */
+	uint32_t min, max; /* meaningful if settable */
+	const struct fpc_choice *choices; /* FPC_BOOL, FPC_ENUM: by value */
+	unsigned int nr_choices;
+	const char *doc;
+};
+
+struct fpc_table {
+	const struct fpc_field *fields;
+	unsigned int nr_fields;
+	uint16_t max_attr;
+};
+
+extern const struct fpc_table fpc_status_table; /* get, set */
+extern const struct fpc_table fpc_stats_table; /* stats-get */
+
+static inline bool fpc_have(const struct fpc_attrs *a, uint16_t attr)
+{
+	return a->have & (UINT32_C(1) << attr);
+}
+
+static inline void fpc_put(struct fpc_attrs *a, uint16_t attr, uint64_t value)
+{
+	a->have |= UINT32_C(1) << attr;
+	a->value[attr] = value;
+}
+
+const struct fpc_field *fpc_field_by_name(const struct fpc_table *table,
+					  const char *name);
+const struct fpc_field *fpc_field_by_attr(const struct fpc_table *table,
+					  uint16_t attr);
+
+/* Enough for the decimal digits of a value that has no name. */
+#define FPC_NAME_MAX 24
+
+/*
+ * The name of @value.  A newer kernel may have values that we have no name
+ * for: then its digits, written to @buf, so that the type never varies.
+ */
+const char *fpc_choice_name(const struct fpc_field *field, uint64_t value,
+			    char buf[FPC_NAME_MAX]);
+/* What the value means, "" if we do not know it. */
+const char *fpc_choice_doc(const struct fpc_field *field, uint64_t value);
+
+/* "10..10000" or "off, start, round"; always terminated. */
+void fpc_field_range(const struct fpc_field *field, char *buf, unsigned int n);
+
+#endif /* FPC_ATTR_H */

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * fpc_nl.c against a real kernel, but without cfph: its request, reply, dump
+ * and extack paths are tried on "netdev", a family that every kernel since 6.6
+ * has and that refuses bad requests to everybody.  Prints KTAP.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fpctl.h"
+
+/* From Documentation/netlink/specs/netdev.yaml; stable ABI. */
+enum {
+	DEV_GET = 1,
+	QUEUE_GET = 10,
+	A_DEV_IFINDEX = 1,
+	A_DEV_XDP_FEATURES = 3,
+	A_QUEUE_IFINDEX = 2,
+};
+
+#define LOOPBACK 1
+#define NOBODY 0x7ffffff0
+
+static const struct fpc_field dev_fields[] = {
+	{ .attr = A_DEV_IFINDEX, .kind = FPC_U32, .name = "ifindex" },
+	{ .attr = A_DEV_XDP_FEATURES, .kind = FPC_U64, .name = "xdp" },
+};
+static const struct fpc_table dev = { dev_fields, 2, A_DEV_XDP_FEATURES };
+
+/* A wrong idea of the width: as if the kernel sent a malformed reply. */
+static const struct fpc_field wide_fields[] = {
+	{ .attr = A_DEV_IFINDEX, .kind = FPC_U64, .name = "ifindex" },
+};
+static const struct fpc_table wide = { wide_fields, 1, A_DEV_IFINDEX };
+
+static const struct fpc_field queue_fields[] = {
+	{ .attr = A_QUEUE_IFINDEX, .kind = FPC_U32, .name = "ifindex" },
+};
+static const struct fpc_table queue = { queue_fields, 1, A_QUEUE_IFINDEX };
+
+static struct fpc_nl *nl;
+static unsigned int tests, failed;
+
+static void show(const struct fpc_nl_error *e)
+{
+	printf("# code %d, errno %d, attr %u, missing %u, range %d %llu..%llu, \"%s\"\n",
+	       e->code, e->err, e->attr, e->missing, e->range,
+	       (unsigned long long)e->min, (unsigned long long)e->max, e->text);
+}
+
+static void result(bool ok, const char *name, const struct fpc_nl_error *e)
+{
+	if (!ok)
+		show(e);
+	failed += !ok;
+	printf("%sok %u %s\n", ok ? "" : "not ", ++tests, name);
+}
+
+static struct fpc_attrs one(uint16_t attr, uint64_t value)
+{
+	struct fpc_attrs a = { 0 };
+
+	fpc_put(&a, attr, value);
+	return a;
+}
+
+static void count(const struct fpc_attrs *reply, void *arg)
+{
+	unsigned int *n = arg;
+
+	if (fpc_have(reply, A_DEV_IFINDEX))
+		++*n;
+}
+
+static void t_do(void)
+{
+	struct fpc_attrs lo = one(A_DEV_IFINDEX, LOOPBACK), reply;
+	struct fpc_nl_error e;
+
+	fpc_nl_do(nl, DEV_GET, &dev, &lo, &reply, &e);
+	result(!e.code && fpc_have(&reply, A_DEV_IFINDEX) &&
+		       reply.value[A_DEV_IFINDEX] == LOOPBACK &&
+		       fpc_have(&reply, A_DEV_XDP_FEATURES),
+	       "a reply with u32 and u64", &e);
+
+	fpc_nl_do(nl, DEV_GET, &dev, &lo, NULL, &e);
+	result(!e.code, "a reply that nobody wants", &e);
+}
+
+static void t_extack(void)
+{
+	struct fpc_attrs none = one(A_DEV_IFINDEX, NOBODY), reply;
+	struct fpc_attrs zero = one(A_DEV_IFINDEX, 0);
+	struct fpc_nl_error e;
+
+	fpc_nl_do(nl, DEV_GET, &dev, NULL, &reply, &e);
+	result(e.code == FPC_EXIT_REFUSED && e.err == EINVAL &&
+		       e.missing == A_DEV_IFINDEX,
+	       "a missing attribute is named", &e);
+
+	fpc_nl_do(nl, DEV_GET, &dev, &zero, &reply, &e);
+	result(e.code == FPC_EXIT_REFUSED && e.err == ERANGE &&
+		       e.attr == A_DEV_IFINDEX && e.range && e.min == 1 &&
+		       e.text[0],
+	       "out of range: attribute, range and text", &e);
+
+	fpc_nl_do(nl, DEV_GET, &dev, &none, &reply, &e);
+	result(e.code == FPC_EXIT_REFUSED && e.err == ENODEV && !reply.have,
+	       "the kernel's errno is kept", &e);
+
+	fpc_nl_do(nl, 200, &dev, NULL, &reply, &e);
+	result(e.code == FPC_EXIT_REFUSED && e.err == EOPNOTSUPP,
+	       "an unknown command", &e);
+}
+
+static void t_dump(void)
+{
+	struct fpc_attrs none = one(A_QUEUE_IFINDEX, NOBODY);
+	struct fpc_nl_error e;
+	unsigned int n = 0;
+
+	fpc_nl_dump(nl, DEV_GET, &dev, NULL, count, &n, &e);
+	result(!e.code && n >= 1, "a dump arrives", &e);
+
+	n = 0;
+	fpc_nl_dump(nl, DEV_GET, &wide, NULL, count, &n, &e);
+	result(e.code == FPC_EXIT_LOST && !n, "an attribute that is too short",
+	       &e);
+
+	/* This error comes with NLMSG_DONE, where libnl does not look. */
+	fpc_nl_dump(nl, QUEUE_GET, &queue, &none, count, &n, &e);
+	if (e.err == EOPNOTSUPP)
+		printf("ok %u a dump that fails # SKIP kernel older than 6.8\n",
+		       ++tests);
+	else
+		result(e.code == FPC_EXIT_REFUSED && e.err == ENODEV,
+		       "a dump that fails, fails", &e);
+}
+
+int main(void)
+{
+	struct fpc_nl_error e;
+
+	printf("KTAP version 1\n");
+	if (fpc_nl_open(&nl, "netdev", false, &e) == FPC_EXIT_ABSENT) {
+		printf("1..0 # SKIP this kernel has no netdev family\n");
+		return 0;
+	}
+	if (e.code) {
+		show(&e);
+		return 1;
+	}
+	printf("1..10\n");
+	t_do();
+	t_extack();
+	t_dump();
+	fpc_nl_close(nl);
+	fpc_nl_open(&nl, "no-such-family", false, &e);
+	result(e.code == FPC_EXIT_ABSENT && !nl, "a family that is not there",
+	       &e);
+	return !!failed;
+}

@@ -1,0 +1,36 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# Run every test of fpctl, as KTAP with one subtest each.  The Makefile sets
+# O (where things are built), TOP (the repository) and PYTHON.
+set -u
+src=$(dirname "$0")
+n=0
+failed=0
+
+# t NAME COMMAND...
+t()
+{
+	name=$1
+	shift
+	n=$((n + 1))
+	# The exit code of the test, not of sed.
+	rc=$( { { timeout 300 "$@" 3>&- 4>&-; echo $? >&3; } | \
+		sed 's/^/  /' >&4; } 3>&1 )
+	if [ "$rc" = 0 ]; then
+		echo "ok $n fpctl $name"
+	else
+		echo "not ok $n fpctl $name"
+		failed=1
+	fi
+}
+
+exec 4>&1
+echo "KTAP version 1"
+echo "1..5"
+t cmdline "$O/tests/cmdline"
+t netlink "$O/tests/netlink"
+t spec "$PYTHON" "$src/spec.py" "$O/tests/tables" \
+	"$TOP/Documentation/netlink/specs/cfph.yaml"
+t schema "$PYTHON" "$src/schema.py" "$O/tests/cmdline" "$src/../schema"
+t completion bash "$src/completion.sh" "$O/fpctl"
+exit $failed

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: ((GPL-2.0 WITH Linux-syscall-note) OR BSD-3-Clause) */
+/* Do not edit directly, auto-generated from: */
+/*	Documentation/netlink/specs/cfph.yaml */
+/* YNL-GEN uapi header */
+
+#ifndef _UAPI_LINUX_CFPH_H
+#define _UAPI_LINUX_CFPH_H
+
+#define CFPH_FAMILY_NAME	"cfph"
+#define CFPH_FAMILY_VERSION	1
+
+/**
+ * enum cfph_state - Life of the map.
+ * @CFPH_STATE_OFF: no map is kept and the allocator hooks are no-ops
+ * @CFPH_STATE_HOOKS: the allocator hooks are live, the map is not filled yet
+ * @CFPH_STATE_SCAN: the map is being filled from the buddy lists
+ * @CFPH_STATE_READY: every bit of the map is exact
+ */
+enum cfph_state {
+	CFPH_STATE_OFF,
+	CFPH_STATE_HOOKS,
+	CFPH_STATE_SCAN,
+	CFPH_STATE_READY,
+
+	/* private: */
+	__CFPH_STATE_MAX,
+	CFPH_STATE_MAX = (__CFPH_STATE_MAX - 1)
+};
+
+/**
+ * enum cfph_reason - Why the map is off.
+ * @CFPH_REASON_NONE: it is not off
+ * @CFPH_REASON_BOOT_PARAMETER: cfph=off on the kernel command line
+ * @CFPH_REASON_ADMIN: switched off by the administrator
+ * @CFPH_REASON_NO_DEVICE: no device offers the feature, or its driver is not
+ *   bound
+ * @CFPH_REASON_INIT_ON_FREE: init_on_free=1 relies on the contents of free
+ *   pages
+ * @CFPH_REASON_PAGE_POISONING: page_poison=1 relies on the contents of free
+ *   pages
+ * @CFPH_REASON_MEMORY_ENCRYPTION: the host must not see the memory of an
+ *   encrypted guest
+ * @CFPH_REASON_SHARED_WORD: two zones share one 64-page word of the map
+ * @CFPH_REASON_NO_MEMORY: the map could not be allocated
+ * @CFPH_REASON_SUSPENDED: the system sleeps or is about to
+ * @CFPH_REASON_SHUTDOWN: the system reboots, halts or starts another kernel
+ * @CFPH_REASON_STARTING: the map is being built
+ */
+enum cfph_reason {
+	CFPH_REASON_NONE,
+	CFPH_REASON_BOOT_PARAMETER,
+	CFPH_REASON_ADMIN,
+	CFPH_REASON_NO_DEVICE,
+	CFPH_REASON_INIT_ON_FREE,
+	CFPH_REASON_PAGE_POISONING,
+	CFPH_REASON_MEMORY_ENCRYPTION,
+	CFPH_REASON_SHARED_WORD,
+	CFPH_REASON_NO_MEMORY,
+	CFPH_REASON_SUSPENDED,
+	CFPH_REASON_SHUTDOWN,
+	CFPH_REASON_STARTING,
+
+	/* private: */
+	__CFPH_REASON_MAX,
+	CFPH_REASON_MAX = (__CFPH_REASON_MAX - 1)
+};
+
+/**
+ * enum cfph_drain - When the per-cpu page lists are drained into the buddy
+ *   lists.
+ * @CFPH_DRAIN_OFF: never
+ * @CFPH_DRAIN_START: when a migration starts
+ * @CFPH_DRAIN_ROUND: when a migration starts and at each of its rounds
+ */
+enum cfph_drain {
+	CFPH_DRAIN_OFF,
+	CFPH_DRAIN_START,
+	CFPH_DRAIN_ROUND,
+
+	/* private: */
+	__CFPH_DRAIN_MAX,
+	CFPH_DRAIN_MAX = (__CFPH_DRAIN_MAX - 1)
+};
+
+enum {
+	CFPH_A_STATE = 1,
+	CFPH_A_REASON,
+	CFPH_A_ENABLE,
+	CFPH_A_INTERVAL_MS,
+	CFPH_A_DRAIN,
+	CFPH_A_MIGRATION_ID,
+	CFPH_A_ROUND,
+	CFPH_A_TRACKED_PAGES,
+	CFPH_A_FREE_PAGES,
+	CFPH_A_MAP_BYTES,
+	CFPH_A_BUFFER_BYTES,
+	CFPH_A_PAD,
+
+	__CFPH_A_MAX,
+	CFPH_A_MAX = (__CFPH_A_MAX - 1)
+};
+
+enum {
+	CFPH_A_STATS_MIGRATIONS = 1,
+	CFPH_A_STATS_ROUNDS,
+	CFPH_A_STATS_PASSES,
+	CFPH_A_STATS_MESSAGES,
+	CFPH_A_STATS_MESSAGE_BYTES,
+	CFPH_A_STATS_CHUNKS,
+	CFPH_A_STATS_RANGES,
+	CFPH_A_STATS_BITS,
+	CFPH_A_STATS_STALLS,
+	CFPH_A_STATS_DRAINS,
+	CFPH_A_STATS_REGISTRATIONS,
+	CFPH_A_STATS_UNREGISTRATIONS,
+	CFPH_A_STATS_UNKNOWN_COMMANDS,
+	CFPH_A_STATS_SCANS,
+	CFPH_A_STATS_SCAN_NS,
+	CFPH_A_STATS_PASS_NS,
+	CFPH_A_STATS_PAD,
+
+	__CFPH_A_STATS_MAX,
+	CFPH_A_STATS_MAX = (__CFPH_A_STATS_MAX - 1)
+};
+
+enum {
+	CFPH_CMD_GET = 1,
+	CFPH_CMD_SET,
+	CFPH_CMD_STATS_GET,
+
+	__CFPH_CMD_MAX,
+	CFPH_CMD_MAX = (__CFPH_CMD_MAX - 1)
+};
+
+#endif /* _UAPI_LINUX_CFPH_H */
