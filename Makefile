@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Continuous free-page hinting: verbs.  `make` explains them; the recipes that
+# build something live in kernel/, qemu/, tools/fpctl/ and selftests/.
+#
+# Everything that is built goes to $(BUILD).  Each step leaves a stamp in
+# $(BUILD)/stamp when it is through, so that an interrupted run goes on where it
+# stopped and a second run has nothing to do.
+
+TOP := $(patsubst %/,%,$(dir $(realpath $(lastword $(MAKEFILE_LIST)))))
+ifneq ($(TOP),$(realpath $(CURDIR)))
+$(error start me with make -C $(TOP))
+endif
+
+#? O=dir         build there instead of build/
+#? V=1           show commands and their output
+#? JOBS=n        parallel jobs of the compilers
+#? KDIR=dir      kernel tree to start from (copied, never written) instead of Debian's 6.12
+#? QDIR=dir      QEMU tree to start from (copied, never written) instead of Debian's 10.0
+#? DEBUG=1       guest kernel with lockdep, KASAN and other debug options
+#? ACCEL=kvm|tcg accelerator for demo, check and boot; without it KVM is probed with a real boot
+#? MEM=8G        guest memory of demo and boot
+#? T=name        check: only the tests whose name has this in it
+#? DL=dir        keep downloads there instead of $(BUILD)/download
+#? DEBIAN_MIRROR=uri  when apt's configuration names no Debian mirror
+#? DESTDIR= PREFIX=   install
+O     ?= build
+V     ?= 0
+JOBS  ?= $(shell nproc)
+SUITE := trixie
+DL    ?= $(BUILD)/download
+
+BUILD := $(abspath $(O))
+STAMP := $(BUILD)/stamp
+LOG   := $(BUILD)/log
+Q     := $(if $(filter 1,$(V)),,@)
+
+# Neither make nor kbuild can handle these in a path.
+$(foreach v,TOP O KDIR QDIR DL,$(if $(word 2,$($(v)))$(findstring :,$($(v))),\
+	$(error no blanks and colons in paths, please: $(v)=$($(v)))))
+override KDIR := $(abspath $(KDIR))
+override QDIR := $(abspath $(QDIR))
+$(foreach v,KDIR QDIR,$(if $($(v)),$(if $(wildcard $($(v))/Makefile),, \
+	$(error $(v)=$($(v)): no source tree there))))
+
+# `make clean` removes things: only from a directory that we have made.
+ifneq ($(BUILD),$(TOP)/build)
+ifneq ($(wildcard $(BUILD)/*),)
+ifeq ($(wildcard $(BUILD)/.cfph-build),)
+$(error O=$(O): not empty and not made by this Makefile)
+endif
+endif
+endif
+
+# Debian packages.  Each group says who needs it; `make deps` takes them all,
+# `make lint` the last group too.
+DEBS_BUILD  := make gcc libc6-dev ccache pkg-config patch rsync xz-utils zstd \
+	dpkg-dev debian-archive-keyring ca-certificates python3
+DEBS_KERNEL := bc bison flex libelf-dev python3-yaml python3-jsonschema
+DEBS_QEMU   := ninja-build python3-venv libglib2.0-dev zlib1g-dev libaio-dev liburing-dev \
+	libseccomp-dev libnuma-dev libslirp-dev libzstd-dev libgnutls28-dev \
+	libattr1-dev libcap-ng-dev libfdt-dev seabios qemu-system-data ipxe-qemu
+DEBS_FPCTL  := libnl-3-dev libnl-genl-3-dev
+DEBS_GUEST  := busybox-static trace-cmd cpio
+DEBS_LINT   := sparse shellcheck mandoc codespell perl
+DEBS        := $(DEBS_BUILD) $(DEBS_KERNEL) $(DEBS_QEMU) $(DEBS_FPCTL) $(DEBS_GUEST)
+
+# Looked up when a recipe needs it, because `make deps` may have to install it.
+CCACHE      = $(notdir $(shell command -v ccache))
+# Paths relative to the build directory, or no other checkout would ever hit.
+CCACHE_ENV := CCACHE_BASEDIR=$(BUILD) CCACHE_NOHASHDIR=1
+# Trees of others must not see our variables (O, V, ARCH...) nor our jobserver.
+CLEAN_ENV  := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u O -u V -u T -u ARCH -u CROSS_COMPILE -u KBUILD_OUTPUT LC_ALL=C
+RUN        := V=$(V) $(TOP)/tools/build/run.sh
+
+# $(call write_if_changed,TEXT): for a target that depends on FORCE and is only
+# newer when the text is another one.
+define write_if_changed
+	@mkdir -p $(@D)
+	@echo '$(1)' | cmp -s - $@ || echo '$(1)' >$@
+endef
+# $(call newer_than_copy,TREE,STAMP): FORCE if TREE has changed since STAMP.
+newer_than_copy = $(if $(wildcard $(2)),$(if $(shell find $(1) -name .git -prune -o -type f -newer $(2) -print -quit),FORCE),FORCE)
+
+# One thing after the other: each uses all processors itself.
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-print-directory
+
+help: ## this text
+	@echo 'make VERB [VARIABLE=value]...'
+	@echo
+	@echo 'The two that matter; both install what is missing, fetch, build and run:'
+	@awk -F ':.*## ' '/^(demo|check):.*## / { printf "  %-16s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo 'Steps and tools:'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / && !/^(demo|check):/ { printf "  %-16s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo 'Variables:'
+	@sed -n 's/^#? /  /p' $(MAKEFILE_LIST)
+
+include kernel/source.mk kernel/build.mk
+include qemu/source.mk qemu/build.mk
+
+FPCTL := $(BUILD)/fpctl/fpctl
+$(FPCTL): $(wildcard tools/fpctl/*.[ch]) tools/fpctl/Makefile uapi/linux/cfph.h | deps
+	$(Q)$(MAKE) -C tools/fpctl O=$(BUILD)/fpctl V=$(V)
+	$(Q)touch $@
+
+-include selftests/guest/guest.mk
+-include selftests/selftests.mk
+
+# What selftests/ get to know about the build.
+TEST_ENV = BUILD=$(BUILD) KERNEL_IMAGE=$(KERNEL_IMAGE) GUEST_MODULES="$(GUEST_MODULES)" \
+	LINUX_SRC=$(LINUX_SRC) UML=$(UML) QEMU=$(QEMU) QEMU_IMG=$(QEMU_IMG) QEMU_SRC=$(QEMU_SRC) \
+	QEMU_BUILD=$(QEMU_BUILD) FPCTL=$(FPCTL) INITRAMFS=$(INITRAMFS) V=$(V)
+
+guest: $(KERNEL_BUILT) $(INITRAMFS) ## kernel and initramfs of the test guest
+
+demo: guest qemu ## migrate a guest with and without hints, print the table (MEM=2G)
+	$(Q)$(TEST_ENV) selftests/demo
+
+check: guest uml qemu qemu-tests ## every test: unit, device, integrity of migrations, mutants (T=name)
+	$(Q)$(TEST_ENV) selftests/run.sh $(T)
+
+check-debug: ## the tests with a debug kernel (= make check DEBUG=1)
+	$(Q)$(MAKE) check DEBUG=1
+
+kunit: uml ## the unit tests alone, in User Mode Linux
+	$(Q)$(TEST_ENV) selftests/run.sh kunit-uml
+
+boot: guest qemu ## a guest with a shell on this terminal (Ctrl-a x ends it)
+	$(Q)$(TEST_ENV) selftests/boot
+
+fpctl: $(FPCTL) ## the administrator's tool: $(BUILD)/fpctl/fpctl
+
+deps: $(BUILD)/.cfph-build ## the Debian packages that all this needs
+	@tools/build/deps.sh $(DEBS)
+
+$(BUILD)/.cfph-build:
+	@mkdir -p $(STAMP) $(LOG)
+	@touch $@
+
+fetch: $(if $(KDIR),,$(DL)/linux.version) $(if $(QDIR),,$(DL)/qemu.version) $(DL)/meson.version ## download the sources with apt
+
+prepare: $(LINUX_PREPARED) $(QEMU_PREPARED) ## unpack, overlay and patch the sources
+
+lint: $(LINUX_PREPARED) $(QEMU_PREPARED) ## every checker, one verdict a line
+	@tools/build/deps.sh $(DEBS_LINT)
+	$(Q)$(TEST_ENV) MAKE="$(MAKE)" JOBS=$(JOBS) CCACHE=$(CCACHE) tools/lint.sh
+
+install: $(FPCTL) ## fpctl, its man page and the uapi headers
+	$(Q)$(MAKE) -C tools/fpctl O=$(BUILD)/fpctl install
+	$(Q)install -d $(DESTDIR)$(PREFIX)/include/linux
+	$(Q)install -m 644 uapi/linux/cfph.h uapi/linux/virtio_balloon_cfph.h $(DESTDIR)$(PREFIX)/include/linux
+
+clean: ## remove what was built, keep downloads
+	$(Q)[ ! -d $(BUILD) ] || find $(BUILD) -mindepth 1 -maxdepth 1 \
+		! -name download ! -name .cfph-build -exec rm -rf {} +
+
+distclean: ## remove the build directory
+	$(Q)rm -rf $(BUILD)
+
+print-%:
+	@echo '$($*)'
+
+PREFIX ?= /usr/local
+export PREFIX DESTDIR ACCEL MEM
+
+FORCE:
+.PHONY: help demo check check-debug kunit boot fpctl guest deps fetch prepare lint install clean distclean FORCE

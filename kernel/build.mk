@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Builds the guest kernel (x86-64) and the same tree as a User Mode Linux
+# process for unit tests.  Object directories lie directly under the source
+# tree: kbuild then writes relative paths and ccache hits in any checkout.
+#
+# DEBUG=1 adds lockdep, KASAN and the like, in an object directory of its own.
+
+KERNEL_FLAVOUR := x86_64$(if $(DEBUG),-debug)
+KERNEL_OBJ     := $(BUILD)/linux$(if $(DEBUG),-debug)
+KERNEL_IMAGE   := $(KERNEL_OBJ)/arch/x86/boot/bzImage
+KERNEL_CONFIGS := $(addprefix kernel/configs/,base.config x86_64.config cfph.config $(if $(DEBUG),debug.config))
+KERNEL_BUILT   := $(STAMP)/kernel-$(KERNEL_FLAVOUR).built
+KERNEL_CONFIGURED := $(STAMP)/kernel-$(KERNEL_FLAVOUR).configured
+
+# In load order, for the guest's init.
+GUEST_MODULES := $(addprefix $(BUILD)/modules-$(KERNEL_FLAVOUR)/,virtio_mem.ko virtio_balloon.ko)
+
+UML            := $(BUILD)/uml/linux
+UML_CONFIGS    := $(addprefix kernel/configs/,base.config um.config cfph.config)
+UML_BUILT      := $(STAMP)/uml.built
+
+# The fixed values keep the build the same from run to run, for ccache.
+KMAKE = $(CLEAN_ENV) $(CCACHE_ENV) make -C $(LINUX_SRC) -j$(JOBS) \
+	CC="$(CCACHE) gcc" HOSTCC="$(CCACHE) gcc" KBUILD_BUILD_VERSION=1 \
+	KBUILD_BUILD_TIMESTAMP=2026-01-01 KBUILD_BUILD_USER=cfph KBUILD_BUILD_HOST=cfph
+
+$(KERNEL_CONFIGURED): $(KERNEL_CONFIGS) kernel/config.sh $(LINUX_PREPARED)
+	@echo "[kernel] configuring $(notdir $(KERNEL_CONFIGS))"
+	$(Q)$(CLEAN_ENV) kernel/config.sh $(LINUX_SRC) $(LINUX_SRC)/build-$(KERNEL_FLAVOUR) x86_64 $(KERNEL_CONFIGS)
+	$(Q)touch $@
+
+$(KERNEL_BUILT): $(KERNEL_CONFIGURED)
+	$(Q)ln -sfn src/linux/build-$(KERNEL_FLAVOUR) $(KERNEL_OBJ)
+	$(Q)$(RUN) kernel $(LOG)/kernel-$(KERNEL_FLAVOUR).log \
+		$(KMAKE) O=build-$(KERNEL_FLAVOUR) ARCH=x86_64 bzImage modules
+	$(Q)mkdir -p $(dir $(firstword $(GUEST_MODULES)))
+	$(Q)for m in $(notdir $(GUEST_MODULES)); do \
+		rsync -c $(KERNEL_OBJ)/drivers/virtio/$$m $(dir $(firstword $(GUEST_MODULES))); done
+	$(Q)touch $@
+
+# Not updated by an own recipe, but what a rule elsewhere may depend on.
+$(KERNEL_IMAGE) $(GUEST_MODULES): $(KERNEL_BUILT) ;
+
+$(STAMP)/uml.configured: $(UML_CONFIGS) kernel/config.sh $(LINUX_PREPARED)
+	@echo "[uml] configuring $(notdir $(UML_CONFIGS))"
+	$(Q)$(CLEAN_ENV) kernel/config.sh $(LINUX_SRC) $(LINUX_SRC)/build-um um $(UML_CONFIGS)
+	$(Q)touch $@
+
+$(UML_BUILT): $(STAMP)/uml.configured
+	$(Q)ln -sfn src/linux/build-um $(BUILD)/uml
+	$(Q)$(RUN) uml $(LOG)/uml.log $(KMAKE) O=build-um ARCH=um
+	$(Q)touch $@
+
+$(UML): $(UML_BUILT) ;
+
+# The generator needs a whole kernel tree around it: it looks for MAINTAINERS
+# upwards and never stops if there is none.
+YNL_GEN = /usr/bin/python3 $(LINUX_SRC)/tools/net/ynl/ynl-gen-c.py --spec $(LINUX_SRC)/$(LINUX_SPEC)
+define ynl_generate
+	$(Q)mkdir -p $(1)
+	$(Q)$(YNL_GEN) --mode uapi --header -o $(1)/cfph.h
+	$(Q)$(YNL_GEN) --mode kernel --header -o $(1)/cfph_nl.h
+	$(Q)$(YNL_GEN) --mode kernel --source -o $(1)/cfph_nl.c
+endef
+
+# Through a directory of its own, so that a failure leaves the tree as it was
+# and unchanged files keep their times.
+regen: $(LINUX_PREPARED) ## write the netlink code again after a change of the YNL spec
+	$(call ynl_generate,$(BUILD)/ynl)
+	$(Q)rsync -c $(BUILD)/ynl/cfph_nl.[ch] kernel/files/mm/cfph/
+	$(Q)rsync -c $(BUILD)/ynl/cfph.h uapi/linux/
+
+check-generated: $(LINUX_PREPARED) ## compare the committed netlink code with the spec
+	$(call ynl_generate,$(BUILD)/ynl)
+	$(Q)diff -u kernel/files/mm/cfph/cfph_nl.h $(BUILD)/ynl/cfph_nl.h
+	$(Q)diff -u kernel/files/mm/cfph/cfph_nl.c $(BUILD)/ynl/cfph_nl.c
+	$(Q)diff -u uapi/linux/cfph.h $(BUILD)/ynl/cfph.h
+
+kernel: $(KERNEL_BUILT) ## the guest kernel: $(BUILD)/linux/arch/x86/boot/bzImage
+uml: $(UML_BUILT) ## the same kernel as a process, for KUnit: $(BUILD)/uml/linux
+.PHONY: kernel uml regen check-generated

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Builds QEMU: the emulator and qemu-img for everybody, the qtest programs when
+# the tests ask for them.
+
+QEMU_BUILD      := $(BUILD)/qemu
+QEMU            := $(QEMU_BUILD)/qemu-system-x86_64
+QEMU_IMG        := $(QEMU_BUILD)/qemu-img
+QEMU_CONFIGURED := $(STAMP)/qemu.configured
+QEMU_BUILT      := $(STAMP)/qemu.built
+QEMU_TESTS_BUILT := $(STAMP)/qemu-tests.built
+QEMU_TESTS      := tests/qtest/virtio-balloon-cfph-test
+
+# What a host needs to run and migrate guests, no display, no audio, no modules.
+# Everything else is off, so that the build is short; without avx2 the detection
+# of zero pages is slow and every comparison would be unfair.  The firmware is
+# Debian's (seabios, qemu-system-data, ipxe-qemu).
+QEMU_FIRMWARE := /usr/share/qemu /usr/share/seabios /usr/lib/ipxe/qemu
+QEMU_OPTIONS := --target-list=x86_64-softmmu --with-pkgversion=cfph \
+	--without-default-features --disable-download --disable-docs --disable-install-blobs \
+	--enable-tcg --enable-kvm --enable-avx2 --enable-avx512bw \
+	--enable-vhost-kernel --enable-vhost-net --enable-vhost-user \
+	--enable-linux-aio --enable-linux-io-uring --enable-seccomp --enable-numa \
+	--enable-attr --enable-cap-ng --enable-membarrier --enable-malloc-trim \
+	--enable-slirp --enable-plugins --enable-zstd --enable-gnutls --enable-tools \
+	--firmwarepath=$(subst $() $(),:,$(QEMU_FIRMWARE))
+
+# The build runs meson again by itself, so both steps need the same meson.
+QEMU_ENV = $(CLEAN_ENV) $(CCACHE_ENV) PYTHONPATH=$(BUILD)/meson/usr/lib/python3/dist-packages
+NINJA = $(QEMU_ENV) ninja -C $(QEMU_BUILD) -j$(JOBS)
+
+$(STAMP)/qemu.options: FORCE | deps
+	$(call write_if_changed,$(QEMU_OPTIONS) $(CCACHE))
+
+# A failed configure leaves nothing behind that a later one could trip over.
+$(QEMU_CONFIGURED): $(QEMU_UNPACKED) $(STAMP)/qemu.options $(MESON) | $(QEMU_PREPARED)
+	$(Q)rm -rf $(QEMU_BUILD)
+	$(Q)mkdir -p $(QEMU_BUILD)
+	$(Q)cd $(QEMU_BUILD) && $(RUN) "qemu configure" $(LOG)/qemu-configure.log $(QEMU_ENV) \
+		../src/qemu/configure --python=/usr/bin/python3 --cc="$(CCACHE) gcc" $(QEMU_OPTIONS)
+	$(Q)touch $@
+
+# Run from its build directory QEMU takes every path from qemu-bundle/, the
+# firmware's too: the links make -L unnecessary.
+$(QEMU_BUILT): $(QEMU_CONFIGURED) $(QEMU_PREPARED)
+	$(Q)$(RUN) qemu $(LOG)/qemu.log $(NINJA) qemu-system-x86_64 qemu-img
+	$(Q)for d in $(QEMU_FIRMWARE); do \
+		mkdir -p $(QEMU_BUILD)/qemu-bundle$${d%/*} && ln -sfn $$d $(QEMU_BUILD)/qemu-bundle$$d; done
+	$(Q)touch $@
+
+$(QEMU_TESTS_BUILT): $(QEMU_BUILT)
+	$(Q)$(RUN) qemu-tests $(LOG)/qemu-tests.log $(NINJA) $(QEMU_TESTS)
+	$(Q)touch $@
+
+$(QEMU) $(QEMU_IMG): $(QEMU_BUILT) ;
+
+qemu: $(QEMU_BUILT) ## QEMU: $(BUILD)/qemu/qemu-system-x86_64
+qemu-tests: $(QEMU_TESTS_BUILT) ## QEMU's qtest programs: $(BUILD)/qemu/tests/qtest/
+.PHONY: qemu qemu-tests
