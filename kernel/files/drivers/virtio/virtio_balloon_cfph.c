@@ -1,0 +1,453 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Continuous free-page hinting: the transport between mm/cfph and the host.
+ *
+ * Owns the two queues behind VIRTIO_BALLOON_F_CFPH, the fixed pool of message
+ * buffers and the command buffers.  Must not know what is in a message, nor
+ * anything about pages: mm/cfph decides what is sent, and when.  The protocol
+ * is described in <uapi/linux/virtio_balloon_cfph.h>.
+ *
+ * Nothing here waits for the host, and nothing allocates once probe is over.
+ *
+ * Who touches what:
+ *
+ *   message queue, pool   the task of mm/cfph that sends, which is one at a
+ *                         time between cfph_register() and cfph_unregister();
+ *                         so there is no lock.  The callback only wakes it.
+ *   command queue         its callback, which may be a hard interrupt, and
+ *                         start/stop: vb_cfph.cmd_lock, a leaf but for what
+ *                         cfph_command() takes inside.
+ *   everything else       probe, remove, freeze and restore, which exclude
+ *                         each other.
+ */
+#include <linux/cfph.h>
+#include <linux/device.h>
+#include <linux/minmax.h>
+#include <linux/scatterlist.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/virtio.h>
+#include <linux/virtio_config.h>
+#include <uapi/linux/virtio_balloon.h>
+#include <uapi/linux/virtio_balloon_cfph.h>
+
+#include "virtio_balloon_cfph.h"
+
+/*
+ * 16 x 16 KiB = 256 KiB.  A BITS record takes 64 bytes for 2 MiB of RAM, so the
+ * pool holds the worst-case pass of an 8 GiB guest; a larger one goes on when
+ * the host returns a buffer.
+ */
+#define VB_CFPH_MESSAGES	16
+
+/*
+ * START, STOP and a few ROUNDs.  A command for which the host has no buffer has
+ * to wait, and a late ROUND costs no more than a late pass.
+ */
+#define VB_CFPH_COMMANDS	8
+
+/*
+ * The features below ours that bring a queue.  Linux counts queues over the
+ * features that were negotiated, QEMU over those that it offered: the numbers
+ * of our queues agree only if none of these was offered and turned down.
+ */
+#define VB_CFPH_LOWER_QUEUES	(BIT_ULL(VIRTIO_BALLOON_F_STATS_VQ) |	    \
+				 BIT_ULL(VIRTIO_BALLOON_F_FREE_PAGE_HINT) | \
+				 BIT_ULL(VIRTIO_BALLOON_F_REPORTING))
+
+/* Our queues, relative to the first of them in virtio_balloon.c's enum. */
+enum vb_cfph_vq {
+	VB_CFPH_VQ_COMMAND,
+	VB_CFPH_VQ_MESSAGE,
+};
+
+/**
+ * struct vb_cfph - the transport of one balloon device
+ * @vdev: the device
+ * @registered: mm/cfph has us as its transport
+ * @cmd_vq: command queue, host to guest
+ * @msg_vq: message queue, guest to host
+ * @cmds: VB_CFPH_COMMANDS command buffers; the host may write to them at any
+ *	time, even to those that it has returned
+ * @cmd_lock: protects @cmd_vq and @listening
+ * @listening: commands are handed to mm/cfph; false before start and after
+ *	stop, when a callback must leave the queue alone
+ * @buffers: the pool; as many of them as fit into the ring are used
+ * @free: stack of the buffers that neither the host nor mm/cfph has
+ * @nr_free: height of @free
+ */
+struct vb_cfph {
+	struct virtio_device *vdev;
+	bool registered;
+
+	struct virtqueue *cmd_vq;
+	struct virtqueue *msg_vq;
+
+	struct virtio_balloon_cfph_cmd *cmds;
+	spinlock_t cmd_lock;	/* of cmd_vq and listening */
+	bool listening;
+
+	struct cfph_buffer buffers[VB_CFPH_MESSAGES];
+	struct cfph_buffer *free[VB_CFPH_MESSAGES];
+	unsigned int nr_free;
+};
+
+/* --- commands: host -> guest --- */
+
+static void vb_cfph_post_command(struct vb_cfph *cf,
+				 struct virtio_balloon_cfph_cmd *cmd)
+{
+	struct scatterlist sg;
+
+	lockdep_assert_held(&cf->cmd_lock);
+
+	/*
+	 * One entry, so that no indirect table is allocated.  It fails if the
+	 * ring is smaller than VB_CFPH_COMMANDS, and then fewer do; or if the
+	 * device is broken, and then there is nothing to listen to.
+	 */
+	sg_init_one(&sg, cmd, sizeof(*cmd));
+	virtqueue_add_inbuf(cf->cmd_vq, &sg, 1, cmd, GFP_ATOMIC);
+}
+
+static void vb_cfph_handle_command(const struct virtio_balloon_cfph_cmd *cmd,
+				   unsigned int length)
+{
+	/*
+	 * mm/cfph counts what it does not know, so what is too short or of
+	 * another version goes there as command 0, which is none.
+	 */
+	u16 command = 0;
+	u32 migration_id = 0, round = 0;
+
+	/*
+	 * The host may rewrite the buffer while we look at it: read each field
+	 * once.  It may also claim any @length; only too little matters.
+	 */
+	if (length >= sizeof(*cmd) &&
+	    le16_to_cpu(READ_ONCE(cmd->version)) == VIRTIO_BALLOON_CFPH_VERSION) {
+		command = le16_to_cpu(READ_ONCE(cmd->command));
+		migration_id = le32_to_cpu(READ_ONCE(cmd->migration_id));
+		round = le32_to_cpu(READ_ONCE(cmd->round));
+	}
+
+	cfph_command(command, migration_id, round);
+}
+
+/*
+ * Take what the host has returned, then post it again.  In two steps: as
+ * nothing is posted in the first loop, it ends after VB_CFPH_COMMANDS turns even
+ * if the host returns buffers as fast as it gets them.
+ */
+static void vb_cfph_take_commands(struct vb_cfph *cf)
+{
+	struct virtio_balloon_cfph_cmd *cmd, *taken[VB_CFPH_COMMANDS];
+	unsigned int i, nr_taken = 0, length;
+
+	lockdep_assert_held(&cf->cmd_lock);
+
+	while (nr_taken < ARRAY_SIZE(taken)) {
+		cmd = virtqueue_get_buf(cf->cmd_vq, &length);
+		if (!cmd)
+			break;
+		vb_cfph_handle_command(cmd, length);
+		taken[nr_taken++] = cmd;
+	}
+
+	for (i = 0; i < nr_taken; i++)
+		vb_cfph_post_command(cf, taken[i]);
+}
+
+/*
+ * May be called with nothing to do: all queues share one interrupt vector in
+ * QEMU's default configuration.
+ */
+static void vb_cfph_command_done(struct virtqueue *vq)
+{
+	struct vb_cfph *cf = vb_cfph_of(vq->vdev);
+	unsigned long flags;
+	bool kick = false;
+
+	spin_lock_irqsave(&cf->cmd_lock, flags);
+	if (cf->listening) {
+		vb_cfph_take_commands(cf);
+		kick = virtqueue_kick_prepare(vq);
+	}
+	spin_unlock_irqrestore(&cf->cmd_lock, flags);
+
+	if (kick)
+		virtqueue_notify(vq);
+}
+
+static void vb_cfph_listen(struct vb_cfph *cf)
+{
+	unsigned int i;
+	bool kick;
+
+	spin_lock_irq(&cf->cmd_lock);
+	for (i = 0; i < VB_CFPH_COMMANDS; i++)
+		vb_cfph_post_command(cf, &cf->cmds[i]);
+	cf->listening = true;
+	kick = virtqueue_kick_prepare(cf->cmd_vq);
+	spin_unlock_irq(&cf->cmd_lock);
+
+	if (kick)
+		virtqueue_notify(cf->cmd_vq);
+}
+
+/* --- messages: guest -> host --- */
+
+static void vb_cfph_message_done(struct virtqueue *vq)
+{
+	cfph_buffer_returned();
+}
+
+/* Take back what the host has read, and leave its interrupts off. */
+static void vb_cfph_reclaim(struct vb_cfph *cf)
+{
+	struct cfph_buffer *buf;
+	unsigned int unused;
+
+	virtqueue_disable_cb(cf->msg_vq);
+	/* The ring has each buffer once at most, so @free has room. */
+	while ((buf = virtqueue_get_buf(cf->msg_vq, &unused)))
+		cf->free[cf->nr_free++] = buf;
+}
+
+static struct cfph_buffer *vb_cfph_get_buffer(void *priv)
+{
+	struct vb_cfph *cf = priv;
+
+	vb_cfph_reclaim(cf);
+	/*
+	 * Only now does an interrupt help.  The host may have returned a buffer
+	 * before it saw that we want one, and then it sends none: look again.
+	 */
+	if (!cf->nr_free && !virtqueue_enable_cb(cf->msg_vq))
+		vb_cfph_reclaim(cf);
+
+	return cf->nr_free ? cf->free[--cf->nr_free] : NULL;
+}
+
+static void vb_cfph_put_buffer(void *priv, struct cfph_buffer *buf)
+{
+	struct vb_cfph *cf = priv;
+
+	cf->free[cf->nr_free++] = buf;
+}
+
+static int vb_cfph_send(void *priv, struct cfph_buffer *buf)
+{
+	struct vb_cfph *cf = priv;
+	struct scatterlist sg;
+	int err;
+
+	if (WARN_ON_ONCE(!buf->length || buf->length > buf->size)) {
+		vb_cfph_put_buffer(cf, buf);
+		return -EINVAL;
+	}
+
+	/* One entry and room for each buffer: nothing is allocated. */
+	sg_init_one(&sg, buf->data, buf->length);
+	err = virtqueue_add_outbuf(cf->msg_vq, &sg, 1, buf, GFP_ATOMIC);
+	if (err) {
+		vb_cfph_put_buffer(cf, buf);
+		return err;
+	}
+
+	/* If this fails, the buffer stays in the dead ring until stop. */
+	return virtqueue_kick(cf->msg_vq) ? 0 : -EIO;
+}
+
+static size_t vb_cfph_buffer_bytes(void *priv)
+{
+	return VB_CFPH_MESSAGES * VIRTIO_BALLOON_CFPH_MESSAGE_MAX;
+}
+
+static const struct cfph_transport_ops vb_cfph_ops = {
+	.get_buffer	= vb_cfph_get_buffer,
+	.put_buffer	= vb_cfph_put_buffer,
+	.send		= vb_cfph_send,
+	.buffer_bytes	= vb_cfph_buffer_bytes,
+};
+
+/* --- life: called by virtio_balloon.c --- */
+
+/**
+ * vb_cfph_validate - drop the feature if it cannot be used
+ * @vdev: the balloon device
+ *
+ * Context: the end of the driver's validate callback, when every other feature
+ *	has been decided.
+ */
+void vb_cfph_validate(struct virtio_device *vdev)
+{
+	u64 lost;
+
+	if (!virtio_has_feature(vdev, VIRTIO_BALLOON_F_CFPH))
+		return;
+
+	/* mm/cfph says why, in the log and over netlink. */
+	if (cfph_refusal() != CFPH_REASON_NONE) {
+		__virtio_clear_bit(vdev, VIRTIO_BALLOON_F_CFPH);
+		return;
+	}
+
+	lost = vdev->config->get_features(vdev) & ~vdev->features &
+	       VB_CFPH_LOWER_QUEUES;
+	if (lost) {
+		dev_warn(&vdev->dev,
+			 "cfph: off: features 0x%llx were turned down, so device and driver would number the queues differently; do not offer them\n",
+			 lost);
+		__virtio_clear_bit(vdev, VIRTIO_BALLOON_F_CFPH);
+	}
+}
+
+/**
+ * vb_cfph_alloc - get everything that the transport will ever need
+ * @vdev: the balloon device, features negotiated
+ *
+ * Context: probe, before the queues are set up.
+ * Return: the transport; NULL if the feature was not negotiated, or for want of
+ *	memory, and then the balloon works without it.
+ */
+struct vb_cfph *vb_cfph_alloc(struct virtio_device *vdev)
+{
+	struct vb_cfph *cf;
+	unsigned int i;
+
+	if (!virtio_has_feature(vdev, VIRTIO_BALLOON_F_CFPH))
+		return NULL;
+
+	cf = kzalloc(sizeof(*cf), GFP_KERNEL);
+	if (!cf)
+		goto out_no_memory;
+
+	cf->vdev = vdev;
+	spin_lock_init(&cf->cmd_lock);
+	cf->cmds = kcalloc(VB_CFPH_COMMANDS, sizeof(*cf->cmds), GFP_KERNEL);
+	if (!cf->cmds)
+		goto out_free;
+
+	/* kmalloc() memory is physically contiguous, whatever the page size. */
+	for (i = 0; i < VB_CFPH_MESSAGES; i++) {
+		cf->buffers[i].size = VIRTIO_BALLOON_CFPH_MESSAGE_MAX;
+		cf->buffers[i].data = kmalloc(cf->buffers[i].size, GFP_KERNEL);
+		if (!cf->buffers[i].data)
+			goto out_free;
+	}
+	return cf;
+
+out_free:
+	vb_cfph_free(cf);
+out_no_memory:
+	dev_warn(&vdev->dev, "cfph: off: no memory for %u message buffers of %u bytes\n",
+		 VB_CFPH_MESSAGES, VIRTIO_BALLOON_CFPH_MESSAGE_MAX);
+	return NULL;
+}
+
+/**
+ * vb_cfph_free - undo vb_cfph_alloc()
+ * @cf: the transport or NULL
+ *
+ * Context: the queues have been deleted, so that no callback runs and the host
+ *	has no buffer.
+ */
+void vb_cfph_free(struct vb_cfph *cf)
+{
+	unsigned int i;
+
+	if (!cf)
+		return;
+	WARN_ON_ONCE(cf->registered);
+	for (i = 0; i < VB_CFPH_MESSAGES; i++)
+		kfree(cf->buffers[i].data);
+	kfree(cf->cmds);
+	kfree(cf);
+}
+
+/**
+ * vb_cfph_name_vqs - ask for our two queues
+ * @cf: the transport or NULL
+ * @vqs_info: entry of the first of them
+ *
+ * Without a transport they stay nameless and are not set up; as they are the
+ * last ones, no other queue's number depends on them.
+ */
+void vb_cfph_name_vqs(struct vb_cfph *cf, struct virtqueue_info *vqs_info)
+{
+	if (!cf)
+		return;
+	vqs_info[VB_CFPH_VQ_COMMAND].name = "cfph_command";
+	vqs_info[VB_CFPH_VQ_COMMAND].callback = vb_cfph_command_done;
+	vqs_info[VB_CFPH_VQ_MESSAGE].name = "cfph_message";
+	vqs_info[VB_CFPH_VQ_MESSAGE].callback = vb_cfph_message_done;
+}
+
+/**
+ * vb_cfph_set_vqs - learn what became of vb_cfph_name_vqs()
+ * @cf: the transport or NULL
+ * @vqs: entry of the first of our queues
+ */
+void vb_cfph_set_vqs(struct vb_cfph *cf, struct virtqueue **vqs)
+{
+	if (!cf)
+		return;
+	cf->cmd_vq = vqs[VB_CFPH_VQ_COMMAND];
+	cf->msg_vq = vqs[VB_CFPH_VQ_MESSAGE];
+}
+
+/**
+ * vb_cfph_start - begin to work for mm/cfph
+ * @cf: the transport or NULL
+ *
+ * Context: probe or restore, after virtio_device_ready(): a device must not be
+ *	kicked before DRIVER_OK.
+ */
+void vb_cfph_start(struct vb_cfph *cf)
+{
+	unsigned int i, nr;
+	int err;
+
+	if (!cf)
+		return;
+
+	/* The rings are new, so the host has none of the buffers. */
+	nr = min_t(unsigned int, VB_CFPH_MESSAGES,
+		   virtqueue_get_vring_size(cf->msg_vq));
+	for (i = 0; i < nr; i++)
+		cf->free[i] = &cf->buffers[i];
+	cf->nr_free = nr;
+
+	err = cfph_register(&vb_cfph_ops, cf);
+	if (err) {
+		dev_warn(&cf->vdev->dev, "cfph: off: cannot register (%d)%s\n",
+			 err, err == -EBUSY ? ", another device is in use" : "");
+		return;
+	}
+	cf->registered = true;
+	vb_cfph_listen(cf);
+}
+
+/**
+ * vb_cfph_stop - leave mm/cfph
+ * @cf: the transport or NULL
+ * @why: what mm/cfph shall tell as the reason
+ *
+ * On return no callback hands anything to mm/cfph any more and mm/cfph does not
+ * use the queues.  The buffers in the rings come back with del_vqs().
+ *
+ * Context: remove or freeze, before the device is reset; may sleep.
+ */
+void vb_cfph_stop(struct vb_cfph *cf, enum cfph_reason why)
+{
+	if (!cf || !cf->registered)
+		return;
+
+	spin_lock_irq(&cf->cmd_lock);
+	cf->listening = false;
+	spin_unlock_irq(&cf->cmd_lock);
+
+	cfph_unregister(why);
+	cf->registered = false;
+}

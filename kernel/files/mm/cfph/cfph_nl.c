@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: ((GPL-2.0 WITH Linux-syscall-note) OR BSD-3-Clause)
+/* Do not edit directly, auto-generated from: */
+/*	Documentation/netlink/specs/cfph.yaml */
+/* YNL-GEN kernel source */
+
+#include <net/netlink.h>
+#include <net/genetlink.h>
+
+#include "cfph_nl.h"
+
+#include <uapi/linux/cfph.h>
+
+/* CFPH_CMD_SET - do */
+static const struct nla_policy cfph_set_nl_policy[CFPH_A_DRAIN + 1] = {
+	[CFPH_A_ENABLE] = NLA_POLICY_MAX(NLA_U32, 1),
+	[CFPH_A_INTERVAL_MS] = NLA_POLICY_RANGE(NLA_U32, 10, 10000),
+	[CFPH_A_DRAIN] = NLA_POLICY_MAX(NLA_U32, 2),
+};
+
+/* Ops table for cfph */
+static const struct genl_split_ops cfph_nl_ops[] = {
+	{
+		.cmd	= CFPH_CMD_GET,
+		.doit	= cfph_nl_get_doit,
+		.flags	= GENL_CMD_CAP_DO,
+	},
+	{
+		.cmd		= CFPH_CMD_SET,
+		.doit		= cfph_nl_set_doit,
+		.policy		= cfph_set_nl_policy,
+		.maxattr	= CFPH_A_DRAIN,
+		.flags		= GENL_CMD_CAP_DO,
+	},
+	{
+		.cmd	= CFPH_CMD_STATS_GET,
+		.doit	= cfph_nl_stats_get_doit,
+		.flags	= GENL_CMD_CAP_DO,
+	},
+};
+
+struct genl_family cfph_nl_family __ro_after_init = {
+	.name		= CFPH_FAMILY_NAME,
+	.version	= CFPH_FAMILY_VERSION,
+	.netnsok	= true,
+	.parallel_ops	= true,
+	.module		= THIS_MODULE,
+	.split_ops	= cfph_nl_ops,
+	.n_split_ops	= ARRAY_SIZE(cfph_nl_ops),
+};

@@ -1,0 +1,462 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Continuous free-page hinting: the life of the map, and who may ask for it.
+ *
+ * Owns the control mutex, the transport, the tunables and the decision whether a
+ * map is kept.  Must not know messages, nor how the map is made.
+ */
+#define pr_fmt(fmt) "cfph: " fmt
+
+#include <linux/cc_platform.h>
+#include <linux/cfph.h>
+#include <linux/err.h>
+#include <linux/export.h>
+#include <linux/init.h>
+#include <linux/ktime.h>
+#include <linux/mm.h>
+#include <linux/notifier.h>
+#include <linux/reboot.h>
+#include <linux/string.h>
+
+#include <uapi/linux/virtio_balloon_cfph.h>
+
+#include "internal.h"
+
+#define CREATE_TRACE_POINTS
+#include <trace/events/cfph.h>
+
+/**
+ * DOC: cfph life and locks
+ *
+ * The map is kept while a transport is registered, the administrator wants it,
+ * nothing refuses it and the system does not go down. It has four states:
+ *
+ * OFF
+ *	No map. The hooks are no-ops.
+ * HOOKS
+ *	The map is allocated, the hooks are on, the contents are garbage.
+ * SCAN
+ *	kcfphd fills one leaf after the other from the buddy lists. What has
+ *	been filled is exact and stays so.
+ * READY
+ *	Every bit is exact. A migration may be answered.
+ *
+ * Only kcfphd goes up, step by step, so that nobody waits for a scan. Whoever
+ * ends the reason for keeping the map goes from any state down to OFF, and has
+ * done so when the call returns, for what follows may be a reset of the device or
+ * another kernel: the state word in the header page first, so that the host stops
+ * believing; then the session; then the hooks; then, when the last hook has
+ * finished, the memory.
+ *
+ * ================= ============================== ==========================
+ * lock              protects                       may nest in
+ * ================= ============================== ==========================
+ * cfph_mutex        struct cfph_control, kcfphd's  the driver's and the PM
+ *                   session, every call of the     core's locks, netlink;
+ *                   transport                      none of those below
+ * cpu_hotplug_lock  (static key)                   cfph_mutex
+ * mem_hotplug_lock  struct page against offline    cfph_mutex
+ * zone->lock        bits of that zone              all of the above
+ * cfph_leaf_lock    which map is live, new leaves  all but zone->lock
+ * mailbox lock      newest command, wake-ups; an   everything
+ *                   interrupt takes it
+ * ================= ============================== ==========================
+ *
+ * cfph_mutex is never taken under mem_hotplug_lock or cpu_hotplug_lock; that is
+ * why the memory notifier has a spinlock of its own. kcfphd holds cfph_mutex for
+ * one bounded step at a time (a leaf of the scan, a part of a pass) and never
+ * while it sleeps or is frozen, so whoever wants to go down need not wait for it,
+ * even during suspend.
+ */
+
+/* Interval between two passes; the same range as in the netlink policy. */
+#define CFPH_INTERVAL_MS_MIN		10
+#define CFPH_INTERVAL_MS_DEFAULT	100
+#define CFPH_INTERVAL_MS_MAX		10000
+
+/* Protects struct cfph_control and kcfphd's session; see above. */
+DEFINE_MUTEX(cfph_mutex);
+
+struct cfph_control cfph = {
+	.gone = CFPH_REASON_NO_DEVICE,
+	.tunables = {
+		.enable = 1,
+		.interval_ms = CFPH_INTERVAL_MS_DEFAULT,
+		.drain = CFPH_DRAIN_START,
+	},
+};
+
+/* --- refusals --- */
+
+static bool cfph_boot_off __ro_after_init;
+
+static int __init cfph_boot_parameter(char *arg)
+{
+	if (!arg || strcmp(arg, "off")) {
+		pr_warn("cfph=%s is unknown and ignored; there is only cfph=off\n",
+			arg ?: "");
+		return -EINVAL;
+	}
+	cfph_boot_off = true;
+	return 0;
+}
+early_param("cfph", cfph_boot_parameter);
+
+/**
+ * cfph_refusal - why this system cannot have the feature at all
+ *
+ * All of these are decided at boot and never change.  The log says why, once.
+ *
+ * Context: any process context, after early boot.
+ * Return: CFPH_REASON_NONE if it can.
+ */
+enum cfph_reason cfph_refusal(void)
+{
+	if (cfph_boot_off) {
+		pr_info_once("off: cfph=off on the kernel command line\n");
+		return CFPH_REASON_BOOT_PARAMETER;
+	}
+	/*
+	 * The next owner of a free page relies on what is in it, and the
+	 * destination of a migration may have an older copy.
+	 */
+	if (want_init_on_free()) {
+		pr_info_once("off: init_on_free=1 relies on the contents of free pages\n");
+		return CFPH_REASON_INIT_ON_FREE;
+	}
+	if (page_poisoning_enabled_static()) {
+		pr_info_once("off: page_poison=1 relies on the contents of free pages\n");
+		return CFPH_REASON_PAGE_POISONING;
+	}
+	/* The host cannot read the map, and should not learn what is free. */
+	if (cc_platform_has(CC_ATTR_MEM_ENCRYPT)) {
+		pr_info_once("off: memory is encrypted\n");
+		return CFPH_REASON_MEMORY_ENCRYPTION;
+	}
+	return CFPH_REASON_NONE;
+}
+EXPORT_SYMBOL_GPL(cfph_refusal);
+
+/* --- states --- */
+
+static enum cfph_reason cfph_current_reason(void)
+{
+	enum cfph_reason refusal = cfph_refusal();
+
+	lockdep_assert_held(&cfph_mutex);
+
+	if (cfph.state == CFPH_STATE_READY)
+		return CFPH_REASON_NONE;
+	if (refusal != CFPH_REASON_NONE)
+		return refusal;
+	if (cfph.shutdown)
+		return CFPH_REASON_SHUTDOWN;
+	if (!cfph.ops)
+		return cfph.gone;
+	if (!cfph.tunables.enable)
+		return CFPH_REASON_ADMIN;
+	if (cfph.failure != CFPH_REASON_NONE)
+		return cfph.failure;
+	return CFPH_REASON_STARTING;
+}
+
+static void cfph_set_state(enum cfph_state state, enum cfph_reason reason)
+{
+	lockdep_assert_held(&cfph_mutex);
+
+	cfph.state = state;
+	trace_cfph_state(state, reason);
+}
+
+/**
+ * cfph_wanted - shall a map be kept?
+ *
+ * Context: cfph_mutex held.
+ * Return: true if a map should be made, or stay.
+ */
+bool cfph_wanted(void)
+{
+	lockdep_assert_held(&cfph_mutex);
+
+	return cfph.ops && cfph.tunables.enable && !cfph.shutdown &&
+	       cfph_refusal() == CFPH_REASON_NONE;
+}
+
+/**
+ * cfph_build - begin to make a map: OFF -> HOOKS -> SCAN
+ *
+ * On failure the state stays OFF and cfph.failure says why.
+ *
+ * Context: kcfphd, cfph_mutex held.
+ */
+void cfph_build(void)
+{
+	struct cfph_map *map;
+
+	lockdep_assert_held(&cfph_mutex);
+
+	map = cfph_map_start();
+	if (IS_ERR(map)) {
+		if (PTR_ERR(map) == -EXDEV) {
+			cfph.failure = CFPH_REASON_SHARED_WORD;
+			pr_warn("off: two memory zones share one 64-page word of the map\n");
+		} else {
+			cfph.failure = CFPH_REASON_NO_MEMORY;
+			pr_warn("off: no memory for the map (32 KiB per GiB of RAM); fpctl set enable 1 tries again\n");
+		}
+		cfph_set_state(CFPH_STATE_OFF, cfph.failure);
+		return;
+	}
+
+	map->header->magic = cpu_to_le64(VIRTIO_BALLOON_CFPH_MAGIC);
+	map->header->version = cpu_to_le32(VIRTIO_BALLOON_CFPH_VERSION);
+	cfph.map = map;
+	cfph_set_state(CFPH_STATE_HOOKS, CFPH_REASON_STARTING);
+
+	cfph.scan_slot = 0;
+	cfph.scan_ns = 0;
+	cfph_set_state(CFPH_STATE_SCAN, CFPH_REASON_STARTING);
+}
+
+/**
+ * cfph_build_step - fill one leaf; when all have been filled: SCAN -> READY
+ *
+ * Memory that comes online meanwhile gets a leaf of zeroes before its first page
+ * is free, and the hooks are on: whether the scan still sees it or not, it is
+ * exact.
+ *
+ * Context: kcfphd, cfph_mutex held.
+ */
+void cfph_build_step(void)
+{
+	struct cfph_map *map = cfph.map;
+	u64 start = ktime_get_ns();
+
+	lockdep_assert_held(&cfph_mutex);
+
+	while (cfph.scan_slot < map->slots &&
+	       !cfph_map_leaf(map, cfph.scan_slot))
+		cfph.scan_slot++;
+	if (cfph.scan_slot < map->slots)
+		cfph_scan_leaf(map, cfph.scan_slot++);
+	cfph.scan_ns += ktime_get_ns() - start;
+	if (cfph.scan_slot < map->slots)
+		return;
+
+	cfph.counters.scans++;
+	cfph.counters.scan_ns = cfph.scan_ns;
+	if (trace_cfph_scan_enabled())
+		trace_cfph_scan(cfph_map_tracked_pages(map),
+				cfph_map_free_pages(), cfph.scan_ns);
+
+	/* Last: after every bit of the map. */
+	smp_store_release(&map->header->state,
+			  cpu_to_le32(VIRTIO_BALLOON_CFPH_STATE_READY));
+	cfph_set_state(CFPH_STATE_READY, CFPH_REASON_NONE);
+}
+
+/* From any state to OFF. */
+static void cfph_down(enum cfph_reason why)
+{
+	struct cfph_map *map = cfph.map;
+	u64 generation;
+
+	lockdep_assert_held(&cfph_mutex);
+
+	if (!map)
+		return;
+
+	/*
+	 * First of all, because the host may stop us at any instruction and read
+	 * the map.  It sees what this CPU and the others have done up to there,
+	 * in order; so if it sees a hook that is off, it sees this, too.
+	 */
+	generation = le64_to_cpu(map->header->generation);
+	WRITE_ONCE(map->header->state,
+		   cpu_to_le32(VIRTIO_BALLOON_CFPH_STATE_OFF));
+	WRITE_ONCE(map->header->generation, 0);
+	smp_wmb();	/* no partner in the kernel: the host, as said above */
+
+	cfph_session_lost(generation);
+
+	cfph.map = NULL;
+	cfph_map_stop(map);
+	cfph_set_state(CFPH_STATE_OFF, why);
+}
+
+/* --- the transport --- */
+
+/**
+ * cfph_register - offer a way to reach the host
+ * @ops: the transport
+ * @priv: its argument
+ *
+ * Does not wait for the map, which is made in the background.
+ *
+ * Context: process context, may sleep.
+ * Return: 0; -EOPNOTSUPP if cfph_refusal() says so; -EBUSY if there is a
+ *	transport already; -ENOMEM.
+ */
+int cfph_register(const struct cfph_transport_ops *ops, void *priv)
+{
+	int err;
+
+	if (cfph_refusal() != CFPH_REASON_NONE)
+		return -EOPNOTSUPP;
+
+	mutex_lock(&cfph_mutex);
+	err = cfph.ops ? -EBUSY : cfph_thread_run();
+	if (!err) {
+		cfph.ops = ops;
+		cfph.priv = priv;
+		cfph.failure = CFPH_REASON_NONE;
+		cfph_thread_wake();
+	}
+	mutex_unlock(&cfph_mutex);
+
+	return err;
+}
+EXPORT_SYMBOL_GPL(cfph_register);
+
+/**
+ * cfph_unregister - the transport goes away
+ * @why: CFPH_REASON_NO_DEVICE or CFPH_REASON_SUSPENDED
+ *
+ * When this returns, the host does not believe the map any more, and no function
+ * of the transport is running or will be called.  The transport has stopped
+ * calling cfph_command() before.
+ *
+ * Context: process context, may sleep; also when kcfphd is frozen.
+ */
+void cfph_unregister(enum cfph_reason why)
+{
+	mutex_lock(&cfph_mutex);
+	if (cfph.ops) {
+		cfph_down(why);
+		cfph_session_drop();
+		cfph.ops = NULL;
+		cfph.priv = NULL;
+		cfph.gone = why;
+	}
+	mutex_unlock(&cfph_mutex);
+}
+EXPORT_SYMBOL_GPL(cfph_unregister);
+
+/* --- for netlink.c --- */
+
+/**
+ * cfph_get_info - state and tunables
+ * @info: filled in
+ *
+ * Context: process context, may sleep.
+ */
+void cfph_get_info(struct cfph_info *info)
+{
+	u64 unused;
+
+	memset(info, 0, sizeof(*info));
+
+	mutex_lock(&cfph_mutex);
+	info->state = cfph.state;
+	info->reason = cfph_current_reason();
+	info->tunables = cfph.tunables;
+	if (cfph.map)
+		info->map_bytes = cfph_map_bytes(cfph.map);
+	if (cfph.ops)
+		info->buffer_bytes = cfph.ops->buffer_bytes(cfph.priv);
+	if (cfph.state == CFPH_STATE_READY)
+		info->tracked_pages = cfph_map_tracked_pages(cfph.map);
+	mutex_unlock(&cfph_mutex);
+
+	cfph_announced(&info->migration_id, &info->round, &unused, &unused);
+	if (info->state == CFPH_STATE_READY)
+		info->free_pages = cfph_map_free_pages();
+}
+
+/**
+ * cfph_get_counters - what has been counted since boot
+ * @counters: filled in
+ *
+ * Context: process context, may sleep.
+ */
+void cfph_get_counters(struct cfph_counters *counters)
+{
+	u32 unused;
+
+	mutex_lock(&cfph_mutex);
+	*counters = cfph.counters;
+	mutex_unlock(&cfph_mutex);
+
+	/* These two are counted in interrupts. */
+	cfph_announced(&unused, &unused, &counters->rounds,
+		       &counters->unknown_commands);
+}
+
+/**
+ * cfph_get_tunables - what the administrator has set
+ * @cur: filled in
+ *
+ * Context: process context, may sleep.
+ */
+void cfph_get_tunables(struct cfph_tunables *cur)
+{
+	mutex_lock(&cfph_mutex);
+	*cur = cfph.tunables;
+	mutex_unlock(&cfph_mutex);
+}
+
+/**
+ * cfph_set_tunables - change all tunables
+ * @new: the new ones
+ *
+ * Takes effect at once: after "enable 0" the map is gone, after "enable 1" it is
+ * being made, a new interval counts from the next pass on.
+ *
+ * Context: process context, may sleep.
+ * Return: 0, or -EINVAL and then nothing has changed.
+ */
+int cfph_set_tunables(const struct cfph_tunables *new)
+{
+	if (new->enable > 1 ||
+	    new->interval_ms < CFPH_INTERVAL_MS_MIN ||
+	    new->interval_ms > CFPH_INTERVAL_MS_MAX ||
+	    new->drain > CFPH_DRAIN_MAX)
+		return -EINVAL;
+
+	mutex_lock(&cfph_mutex);
+	cfph.tunables = *new;
+	cfph.failure = CFPH_REASON_NONE;
+	if (!new->enable)
+		cfph_down(CFPH_REASON_ADMIN);
+	cfph_thread_wake();
+	mutex_unlock(&cfph_mutex);
+
+	return 0;
+}
+
+/* --- the end of this kernel --- */
+
+/*
+ * Reboot, halt, kexec: what runs next does not keep our map.  (A crash kernel
+ * runs in memory of its own and resets the device.)
+ */
+static int cfph_reboot_notify(struct notifier_block *nb, unsigned long action,
+			      void *data)
+{
+	mutex_lock(&cfph_mutex);
+	cfph.shutdown = true;
+	cfph_down(CFPH_REASON_SHUTDOWN);
+	mutex_unlock(&cfph_mutex);
+
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block cfph_reboot_nb = {
+	.notifier_call = cfph_reboot_notify,
+};
+
+static int __init cfph_init(void)
+{
+	return register_reboot_notifier(&cfph_reboot_nb);
+}
+subsys_initcall(cfph_init);

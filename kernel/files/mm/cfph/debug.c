@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Continuous free-page hinting: the oracle, and the means to make it complain.
+ *
+ * Files below cfph/ in debugfs:
+ *
+ *	verify			reading it compares the whole map with the buddy
+ *				lists: "ok pages=N free=N", "off", or the first
+ *				difference, which is a WARN, too
+ *	verify_random_ms	compare a random leaf that often; 0 = never
+ *	mutant_keep_on_alloc	1 = the alloc hook leaves bits set, so that pages
+ *				in use are lost by a migration; a test of tests
+ *
+ * The oracle holds cfph_mutex for one leaf at a time, and zone->lock for one
+ * max-order block, under which map and buddy lists must agree bit by bit.
+ */
+#define pr_fmt(fmt) "cfph: " fmt
+
+#include <linux/debugfs.h>
+#include <linux/init.h>
+#include <linux/memory_hotplug.h>
+#include <linux/mm.h>
+#include <linux/random.h>
+#include <linux/seq_file.h>
+#include <linux/string.h>
+#include <linux/workqueue.h>
+
+#include "internal.h"
+
+/* --- the oracle --- */
+
+struct cfph_verify_leaf {
+	const unsigned long *leaf;
+	struct cfph_verdict *verdict;
+};
+
+static void cfph_verify_word(unsigned long pfn, unsigned long map,
+			     unsigned long buddy, struct cfph_verdict *verdict)
+{
+	unsigned long differs = map ^ buddy;
+
+	verdict->free += hweight_long(buddy);
+	if (!differs || verdict->differs)
+		return;
+	verdict->differs = true;
+	verdict->pfn = pfn + __ffs(differs);
+	verdict->map_free = map & (differs & -differs);
+}
+
+static unsigned long cfph_verify_part(struct zone *zone, unsigned long pfn,
+				      unsigned long end, void *arg)
+{
+	unsigned long bits[CFPH_BLOCK_WORDS] = {};
+	struct cfph_verify_leaf *v = arg;
+	unsigned long first;
+
+	spin_lock_irq(&zone->lock);
+	end = cfph_read_buddy(zone, pfn, end, bits);
+	/* Whole words: what is not in this part of the block is a hole. */
+	for (first = round_down(pfn, BITS_PER_LONG); first < end;
+	     first += BITS_PER_LONG) {
+		unsigned long word = first >> CFPH_WORD_SHIFT;
+
+		cfph_verify_word(first, v->leaf[word % CFPH_LEAF_WORDS],
+				 bits[word % CFPH_BLOCK_WORDS], v->verdict);
+	}
+	spin_unlock_irq(&zone->lock);
+
+	v->verdict->pages += end - pfn;
+	return end;
+}
+
+static void cfph_verify_leaf(unsigned long slot, struct cfph_verdict *verdict)
+{
+	unsigned long pfn = slot << CFPH_LEAF_SHIFT;
+	struct cfph_verify_leaf v = {
+		.leaf = cfph_map_leaf(cfph.map, slot),
+		.verdict = verdict,
+	};
+	u64 before = verdict->pages;
+	unsigned long word;
+
+	lockdep_assert_held(&cfph_mutex);
+
+	if (!v.leaf)
+		return;
+
+	get_online_mems();
+	cfph_walk_parts(pfn, pfn + CFPH_LEAF_PAGES, cfph_verify_part, &v);
+	/* All of it offline: nothing may be free, and no hook runs. */
+	if (verdict->pages == before)
+		for (word = 0; word < CFPH_LEAF_WORDS; word++)
+			cfph_verify_word(pfn + word * BITS_PER_LONG,
+					 v.leaf[word], 0, verdict);
+	put_online_mems();
+}
+
+static void cfph_complain(const struct cfph_verdict *verdict)
+{
+	WARN(1, "cfph: page %#lx is %s in the map, but %s in the buddy lists\n",
+	     verdict->pfn, verdict->map_free ? "free" : "not free",
+	     verdict->map_free ? "not free" : "free");
+}
+
+/**
+ * cfph_verify - compare the whole map with the buddy lists
+ * @verdict: filled in
+ *
+ * Context: process context, may sleep.
+ * Return: 0; or -ENODATA if the map is not READY, or went away meanwhile.
+ */
+int cfph_verify(struct cfph_verdict *verdict)
+{
+	unsigned long slot, slots = 1;
+
+	memset(verdict, 0, sizeof(*verdict));
+
+	for (slot = 0; slot < slots && !verdict->differs; slot++) {
+		mutex_lock(&cfph_mutex);
+		if (cfph.state != CFPH_STATE_READY) {
+			mutex_unlock(&cfph_mutex);
+			return -ENODATA;
+		}
+		slots = cfph.map->slots;
+		cfph_verify_leaf(slot, verdict);
+		mutex_unlock(&cfph_mutex);
+		cond_resched();
+	}
+	return 0;
+}
+
+static int cfph_verify_show(struct seq_file *m, void *unused)
+{
+	struct cfph_verdict verdict;
+
+	if (cfph_verify(&verdict)) {
+		seq_puts(m, "off\n");
+	} else if (verdict.differs) {
+		cfph_complain(&verdict);
+		seq_printf(m, "bad pfn=%#lx map=%s buddy=%s\n", verdict.pfn,
+			   verdict.map_free ? "free" : "used",
+			   verdict.map_free ? "used" : "free");
+	} else {
+		seq_printf(m, "ok pages=%llu free=%llu\n", verdict.pages,
+			   verdict.free);
+	}
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(cfph_verify);
+
+/* --- the oracle at random --- */
+
+static u32 cfph_random_ms;
+
+static void cfph_random_work(struct work_struct *work)
+{
+	u32 ms = READ_ONCE(cfph_random_ms);
+	struct cfph_verdict verdict = {};
+	unsigned long slot, n;
+
+	mutex_lock(&cfph_mutex);
+	if (cfph.state == CFPH_STATE_READY) {
+		slot = get_random_u32_below(cfph.map->slots);
+		for (n = cfph.map->slots; n && !cfph_map_leaf(cfph.map, slot); n--)
+			slot = (slot + 1) % cfph.map->slots;
+		cfph_verify_leaf(slot, &verdict);
+	}
+	mutex_unlock(&cfph_mutex);
+
+	if (verdict.differs) {
+		/* One is enough: the next would be as bad. */
+		WRITE_ONCE(cfph_random_ms, 0);
+		cfph_complain(&verdict);
+		return;
+	}
+	if (ms)
+		queue_delayed_work(system_freezable_wq, to_delayed_work(work),
+				   msecs_to_jiffies(ms));
+}
+
+static DECLARE_DELAYED_WORK(cfph_random, cfph_random_work);
+
+static int cfph_random_get(void *unused, u64 *value)
+{
+	*value = READ_ONCE(cfph_random_ms);
+	return 0;
+}
+
+static int cfph_random_set(void *unused, u64 value)
+{
+	if (value > 60 * MSEC_PER_SEC)
+		return -EINVAL;
+	WRITE_ONCE(cfph_random_ms, value);
+	if (value)
+		mod_delayed_work(system_freezable_wq, &cfph_random, 0);
+	else
+		cancel_delayed_work_sync(&cfph_random);
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(cfph_random_fops, cfph_random_get, cfph_random_set,
+			 "%llu\n");
+
+/* --- the mutant --- */
+
+DEFINE_STATIC_KEY_FALSE(cfph_mutant_keep_on_alloc);
+
+static int cfph_mutant_get(void *unused, u64 *value)
+{
+	*value = static_key_enabled(&cfph_mutant_keep_on_alloc);
+	return 0;
+}
+
+static int cfph_mutant_set(void *unused, u64 value)
+{
+	if (value) {
+		pr_warn("MUTANT: allocated pages stay free in the map; every migration from now on loses memory\n");
+		add_taint(TAINT_USER, LOCKDEP_STILL_OK);
+		static_branch_enable(&cfph_mutant_keep_on_alloc);
+	} else {
+		static_branch_disable(&cfph_mutant_keep_on_alloc);
+	}
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(cfph_mutant_fops, cfph_mutant_get, cfph_mutant_set,
+			 "%llu\n");
+
+static int __init cfph_debug_init(void)
+{
+	struct dentry *dir = debugfs_create_dir("cfph", NULL);
+
+	debugfs_create_file("verify", 0400, dir, NULL, &cfph_verify_fops);
+	debugfs_create_file("verify_random_ms", 0600, dir, NULL,
+			    &cfph_random_fops);
+	debugfs_create_file("mutant_keep_on_alloc", 0600, dir, NULL,
+			    &cfph_mutant_fops);
+	return 0;
+}
+late_initcall(cfph_debug_init);

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Continuous free-page hinting: what the files of mm/cfph share.  The hot path
+ * that mm/page_alloc.c includes is cfph.h, the transport's view is
+ * <linux/cfph.h>.
+ */
+#ifndef _MM_CFPH_INTERNAL_H
+#define _MM_CFPH_INTERNAL_H
+
+#include <linux/cfph.h>
+#include <linux/jump_label.h>
+#include <linux/mmzone.h>
+#include <linux/mutex.h>
+
+#include "mask.h"
+
+struct virtio_balloon_cfph_map_header;
+
+/* --- control, core.c; used by netlink.c --- */
+
+/**
+ * struct cfph_tunables - what an administrator may set
+ * @enable: 0 or 1
+ * @interval_ms: between two passes, 10..10000
+ * @drain: enum cfph_drain
+ */
+struct cfph_tunables {
+	u32 enable;
+	u32 interval_ms;
+	u32 drain;
+};
+
+/**
+ * struct cfph_info - a snapshot for readers; the fields of CFPH_CMD_GET
+ * @state: life of the map
+ * @reason: why it is off
+ * @tunables: what the administrator has set
+ * @migration_id: the migration that the host has announced, 0 if none
+ * @round: its newest round that the host has announced
+ * @tracked_pages: pages of RAM that the map covers, 0 unless it is READY
+ * @free_pages: bits that are set, 0 unless the map is READY
+ * @map_bytes: memory that the map takes
+ * @buffer_bytes: memory that the transport's buffers take
+ */
+struct cfph_info {
+	enum cfph_state state;
+	enum cfph_reason reason;
+	struct cfph_tunables tunables;
+	u32 migration_id;
+	u32 round;
+	u64 tracked_pages;
+	u64 free_pages;
+	u64 map_bytes;
+	u64 buffer_bytes;
+};
+
+/**
+ * struct cfph_counters - since boot; the fields of CFPH_CMD_STATS_GET in the
+ *	order of the spec, because netlink.c takes them for an array of u64
+ * @migrations: START commands of the host that were answered
+ * @rounds: ROUND commands of the host
+ * @passes: finished passes over the map
+ * @messages: messages sent to the host
+ * @message_bytes: bytes of those messages
+ * @chunks: changed chunks that were sent
+ * @ranges: RANGE records sent
+ * @bits: BITS records sent
+ * @stalls: times a pass could not go on: no buffer, or no memory
+ * @drains: times the per-cpu page lists were drained
+ * @registrations: times the map was registered
+ * @unregistrations: times the map was taken back
+ * @unknown_commands: commands of the host that were ignored
+ * @scans: times the map was filled from the buddy lists
+ * @scan_ns: what the newest scan took
+ * @pass_ns: what the newest pass took
+ */
+struct cfph_counters {
+	u64 migrations;
+	u64 rounds;
+	u64 passes;
+	u64 messages;
+	u64 message_bytes;
+	u64 chunks;
+	u64 ranges;
+	u64 bits;
+	u64 stalls;
+	u64 drains;
+	u64 registrations;
+	u64 unregistrations;
+	u64 unknown_commands;
+	u64 scans;
+	u64 scan_ns;
+	u64 pass_ns;
+};
+
+void cfph_get_info(struct cfph_info *info);
+void cfph_get_counters(struct cfph_counters *counters);
+int cfph_set_tunables(const struct cfph_tunables *new);
+void cfph_get_tunables(struct cfph_tunables *cur);
+
+/* --- the map, map.c --- */
+
+/**
+ * struct cfph_map - the running bitmap of free pages
+ * @header: the page that tells the host whether to believe the map
+ * @changed: one byte per chunk of @leaf, 1 = a bit may have changed since the
+ *	byte was last cleared; written with WRITE_ONCE() and no lock
+ * @leaves: how many of @leaf there are; grows under cfph_leaf_lock
+ * @slots: length of @leaf
+ * @leaf: by pfn / CFPH_LEAF_PAGES; one page each, NULL = not tracked.  A leaf
+ *	appears at any time (memory hotplug), and stays as long as the map
+ */
+struct cfph_map {
+	struct virtio_balloon_cfph_map_header *header;
+	u8 *changed;
+	unsigned long leaves;
+	unsigned long slots;
+	unsigned long *leaf[] __counted_by(slots);
+};
+
+struct cfph_map *cfph_map_start(void);
+void cfph_map_stop(struct cfph_map *map);
+void cfph_map_clear_changed(struct cfph_map *map);
+unsigned long cfph_map_next_changed(const struct cfph_map *map,
+				    unsigned long chunk);
+unsigned long cfph_map_count_changed(const struct cfph_map *map,
+				     unsigned long chunk);
+void cfph_map_copy_chunk(const struct cfph_map *map, unsigned long chunk,
+			 unsigned long bits[CFPH_CHUNK_WORDS]);
+u64 cfph_map_tracked_pages(const struct cfph_map *map);
+u64 cfph_map_bytes(const struct cfph_map *map);
+u64 cfph_map_free_pages(void);
+
+/**
+ * cfph_map_leaf - the bits of 128 MiB
+ * @map: the map
+ * @slot: first pfn / CFPH_LEAF_PAGES
+ *
+ * Return: CFPH_LEAF_WORDS words, or NULL if that memory is not tracked.
+ */
+static inline unsigned long *cfph_map_leaf(const struct cfph_map *map,
+					   unsigned long slot)
+{
+	/* Pairs with smp_store_release() in cfph_map_add_leaf(). */
+	return slot < map->slots ? READ_ONCE(map->leaf[slot]) : NULL;
+}
+
+static inline unsigned long cfph_map_chunks(const struct cfph_map *map)
+{
+	return map->slots * CFPH_LEAF_CHUNKS;
+}
+
+/* --- what the buddy lists say, scan.c --- */
+
+#define CFPH_BLOCK_WORDS	BITS_TO_LONGS(MAX_ORDER_NR_PAGES)
+
+typedef unsigned long (*cfph_visit_part)(struct zone *zone, unsigned long pfn,
+					 unsigned long end, void *arg);
+
+void cfph_walk_parts(unsigned long pfn, unsigned long end,
+		     cfph_visit_part visit, void *arg);
+bool cfph_zones_share_word(void);
+unsigned long cfph_read_buddy(struct zone *zone, unsigned long pfn,
+			      unsigned long end, unsigned long *bits);
+void cfph_scan_leaf(struct cfph_map *map, unsigned long slot);
+
+/* --- life, core.c; used by kcfphd.c and debug.c --- */
+
+/**
+ * struct cfph_control - the one instance of everything
+ * @state: life of the map
+ * @map: the map, NULL in CFPH_STATE_OFF
+ * @scan_slot: next slot that CFPH_STATE_SCAN looks at
+ * @scan_ns: time that the scan has taken so far
+ * @failure: why the last attempt to make a map failed, or CFPH_REASON_NONE
+ * @ops: the transport, NULL if none is registered
+ * @priv: its argument
+ * @gone: why there is no transport
+ * @shutdown: the system goes down; no way back
+ * @tunables: what the administrator wants
+ * @counters: since boot
+ *
+ * All of it is protected by cfph_mutex.
+ */
+struct cfph_control {
+	enum cfph_state state;
+	struct cfph_map *map;
+	unsigned long scan_slot;
+	u64 scan_ns;
+	enum cfph_reason failure;
+	const struct cfph_transport_ops *ops;
+	void *priv;
+	enum cfph_reason gone;
+	bool shutdown;
+	struct cfph_tunables tunables;
+	struct cfph_counters counters;
+};
+
+extern struct mutex cfph_mutex;
+extern struct cfph_control cfph;
+
+bool cfph_wanted(void);
+void cfph_build(void);
+void cfph_build_step(void);
+
+/* --- the thread, kcfphd.c; used by core.c --- */
+
+int cfph_thread_run(void);
+void cfph_session_lost(u64 generation);
+void cfph_session_drop(void);
+
+/* --- commands and wake-ups, mailbox.c --- */
+
+/**
+ * struct cfph_mail - what the host wants
+ * @migration_id: of the last START; 0 after STOP
+ * @round: of the last ROUND of that migration
+ * @sessions: how many START and STOP there have been
+ * @requests: how many ROUND
+ */
+struct cfph_mail {
+	u32 migration_id;
+	u32 round;
+	u32 sessions;
+	u32 requests;
+};
+
+void cfph_thread_wake(void);
+void cfph_mail_read(struct cfph_mail *mail);
+void cfph_mail_starved(void);
+void cfph_mail_clear(void);
+void cfph_mail_wait(long timeout);
+void cfph_announced(u32 *migration_id, u32 *round, u64 *rounds,
+		    u64 *unknown_commands);
+
+/* --- debugging, debug.c --- */
+
+/**
+ * struct cfph_verdict - what the oracle has found
+ * @pages: pages that it has looked at
+ * @free: how many of them are free
+ * @differs: there is a difference
+ * @pfn: the first page that differs
+ * @map_free: it is free in the map, but not in the buddy lists; or the opposite
+ */
+struct cfph_verdict {
+	u64 pages;
+	u64 free;
+	bool differs;
+	unsigned long pfn;
+	bool map_free;
+};
+
+int cfph_verify(struct cfph_verdict *verdict);
+
+#ifdef CONFIG_CFPH_DEBUG
+DECLARE_STATIC_KEY_FALSE(cfph_mutant_keep_on_alloc);
+#endif
+
+/* Shall the alloc hook break the invariant, so that a test can see it fail? */
+static __always_inline bool cfph_keep_on_alloc(void)
+{
+#ifdef CONFIG_CFPH_DEBUG
+	return static_branch_unlikely(&cfph_mutant_keep_on_alloc);
+#else
+	return false;
+#endif
+}
+
+#endif /* _MM_CFPH_INTERNAL_H */

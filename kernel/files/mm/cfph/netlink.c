@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Continuous free-page hinting: the handlers of the generic netlink family.
+ *
+ * Translates between attributes and the plain structures of internal.h, and
+ * decides who may do what.  Must not know how core.c keeps its state, nor take
+ * any of its locks.  Policy and operation table are in cfph_nl.c, generated
+ * from Documentation/netlink/specs/cfph.yaml.
+ *
+ * Generic netlink rather than sysfs, because a change of several tunables is
+ * one request that takes effect as a whole or is refused with a reason, and
+ * because the specification makes the clients.
+ */
+#include <linux/capability.h>
+#include <linux/cfph.h>
+#include <linux/init.h>
+#include <linux/mutex.h>
+#include <linux/printk.h>
+#include <net/genetlink.h>
+#include <net/netlink.h>
+
+#include "cfph_nl.h"
+#include "internal.h"
+
+/*
+ * Makes the read, modify, write of CFPH_CMD_SET one step: the family runs its
+ * operations in parallel.  Outermost: core.c's locks nest inside.
+ */
+static DEFINE_MUTEX(cfph_nl_set_lock);
+
+/* --- replies --- */
+
+/*
+ * All replies are of a fixed, small size and built in one place: allocate what
+ * @fill needs at most, let it fill, send.
+ */
+static int cfph_nl_reply(struct genl_info *info, size_t attrs_size,
+			 int (*fill)(struct sk_buff *reply))
+{
+	struct sk_buff *reply;
+	void *header;
+	int err;
+
+	reply = genlmsg_new(attrs_size, GFP_KERNEL);
+	if (!reply)
+		return -ENOMEM;
+
+	header = genlmsg_iput(reply, info);
+	err = header ? fill(reply) : -EMSGSIZE;
+	if (err) {
+		/* -EMSGSIZE: a size function below has forgotten something. */
+		WARN_ON_ONCE(err == -EMSGSIZE);
+		NL_SET_ERR_MSG(info->extack, "the reply could not be built");
+		nlmsg_free(reply);
+		return err;
+	}
+	genlmsg_end(reply, header);
+
+	return genlmsg_reply(reply, info);
+}
+
+/* --- CFPH_CMD_GET --- */
+
+static size_t cfph_nl_info_size(void)
+{
+	return 7 * nla_total_size(sizeof(u32)) +
+	       4 * nla_total_size_64bit(sizeof(u64));
+}
+
+static int cfph_nl_fill_info(struct sk_buff *reply)
+{
+	struct cfph_info info;
+
+	cfph_get_info(&info);
+
+	if (nla_put_u32(reply, CFPH_A_STATE, info.state) ||
+	    nla_put_u32(reply, CFPH_A_REASON, info.reason) ||
+	    nla_put_u32(reply, CFPH_A_ENABLE, info.tunables.enable) ||
+	    nla_put_u32(reply, CFPH_A_INTERVAL_MS, info.tunables.interval_ms) ||
+	    nla_put_u32(reply, CFPH_A_DRAIN, info.tunables.drain) ||
+	    nla_put_u32(reply, CFPH_A_MIGRATION_ID, info.migration_id) ||
+	    nla_put_u32(reply, CFPH_A_ROUND, info.round) ||
+	    nla_put_u64_64bit(reply, CFPH_A_TRACKED_PAGES, info.tracked_pages,
+			      CFPH_A_PAD) ||
+	    nla_put_u64_64bit(reply, CFPH_A_FREE_PAGES, info.free_pages,
+			      CFPH_A_PAD) ||
+	    nla_put_u64_64bit(reply, CFPH_A_MAP_BYTES, info.map_bytes,
+			      CFPH_A_PAD) ||
+	    nla_put_u64_64bit(reply, CFPH_A_BUFFER_BYTES, info.buffer_bytes,
+			      CFPH_A_PAD))
+		return -EMSGSIZE;
+	return 0;
+}
+
+/**
+ * cfph_nl_get_doit - state and tunables
+ * @skb: the request
+ * @info: its context
+ *
+ * Open to everybody: the sums say no more than /proc/meminfo does.
+ *
+ * Return: 0 or a negative errno.
+ */
+int cfph_nl_get_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	return cfph_nl_reply(info, cfph_nl_info_size(), cfph_nl_fill_info);
+}
+
+/* --- CFPH_CMD_STATS_GET --- */
+
+/*
+ * The spec and CFPH_COUNTERS have the same counters in the same order, so the
+ * n-th of struct cfph_counters is attribute n + 1.
+ */
+#define CFPH_NL_COUNTERS	(sizeof(struct cfph_counters) / sizeof(u64))
+
+static_assert(sizeof(struct cfph_counters) ==
+	      (CFPH_A_STATS_PAD - 1) * sizeof(u64));
+static_assert(offsetof(struct cfph_counters, migrations) / sizeof(u64) ==
+	      CFPH_A_STATS_MIGRATIONS - 1);
+static_assert(offsetof(struct cfph_counters, pass_ns) / sizeof(u64) ==
+	      CFPH_A_STATS_PASS_NS - 1);
+
+static size_t cfph_nl_counters_size(void)
+{
+	return CFPH_NL_COUNTERS * nla_total_size_64bit(sizeof(u64));
+}
+
+static int cfph_nl_fill_counters(struct sk_buff *reply)
+{
+	union {
+		struct cfph_counters named;
+		u64 n[CFPH_NL_COUNTERS];
+	} counters;
+	unsigned int i;
+
+	cfph_get_counters(&counters.named);
+
+	for (i = 0; i < CFPH_NL_COUNTERS; i++)
+		if (nla_put_u64_64bit(reply, i + 1, counters.n[i],
+				      CFPH_A_STATS_PAD))
+			return -EMSGSIZE;
+	return 0;
+}
+
+/**
+ * cfph_nl_stats_get_doit - counters
+ * @skb: the request
+ * @info: its context
+ *
+ * Return: 0 or a negative errno.
+ */
+int cfph_nl_stats_get_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	return cfph_nl_reply(info, cfph_nl_counters_size(),
+			     cfph_nl_fill_counters);
+}
+
+/* --- CFPH_CMD_SET --- */
+
+static void cfph_nl_read_u32(const struct genl_info *info, int attr, u32 *value)
+{
+	if (info->attrs[attr])
+		*value = nla_get_u32(info->attrs[attr]);
+}
+
+/**
+ * cfph_nl_set_doit - change tunables, all of those given or none
+ * @skb: the request
+ * @info: its context; the policy has checked the ranges
+ *
+ * Return: 0 or a negative errno, with the reason in the extended ack.
+ */
+int cfph_nl_set_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct cfph_tunables tunables;
+	int err;
+
+	/*
+	 * Not the CAP_NET_ADMIN of GENL_ADMIN_PERM, for this is about memory;
+	 * and not capable(), for the one who asks is who opened the socket.
+	 */
+	if (!netlink_capable(skb, CAP_SYS_ADMIN)) {
+		NL_SET_ERR_MSG(info->extack,
+			       "CAP_SYS_ADMIN in the initial user namespace is needed");
+		return -EPERM;
+	}
+	if (!info->attrs[CFPH_A_ENABLE] && !info->attrs[CFPH_A_INTERVAL_MS] &&
+	    !info->attrs[CFPH_A_DRAIN]) {
+		NL_SET_ERR_MSG(info->extack,
+			       "nothing to set: give enable, interval-ms or drain");
+		return -EINVAL;
+	}
+
+	mutex_lock(&cfph_nl_set_lock);
+	cfph_get_tunables(&tunables);
+	cfph_nl_read_u32(info, CFPH_A_ENABLE, &tunables.enable);
+	cfph_nl_read_u32(info, CFPH_A_INTERVAL_MS, &tunables.interval_ms);
+	cfph_nl_read_u32(info, CFPH_A_DRAIN, &tunables.drain);
+	err = cfph_set_tunables(&tunables);
+	mutex_unlock(&cfph_nl_set_lock);
+
+	if (err)
+		NL_SET_ERR_MSG_FMT(info->extack,
+				   "the kernel cannot do that now (%d), nothing was changed",
+				   err);
+	return err;
+}
+
+static int __init cfph_nl_init(void)
+{
+	int err;
+
+	/*
+	 * There is one map, that of the whole machine, so a container with a
+	 * network namespace of its own has no business with it.  The generator
+	 * knows only "true".
+	 */
+	cfph_nl_family.netnsok = false;
+
+	err = genl_register_family(&cfph_nl_family);
+	if (err)
+		pr_err("cfph: no netlink family (%d): fpctl will not work\n",
+		       err);
+	return err;
+}
+subsys_initcall(cfph_nl_init);

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Continuous free-page hinting: tests of masks, bits and the directory, on maps
+ * that nobody else sees.  Included by map.c.
+ */
+#include <kunit/test.h>
+#include <linux/vmalloc.h>
+
+/* pfns that differ in where a 32-bit variable would lose something */
+static const unsigned long cfph_test_bases[] = {
+	0, 0x7fff8000, 0xffff8000, 0x100000000, 0x100008000, 0x7ffffffff8000,
+};
+
+static void cfph_test_word_mask(struct kunit *test)
+{
+	unsigned int base, order, bit;
+	unsigned long pfn;
+
+	for (base = 0; base < ARRAY_SIZE(cfph_test_bases); base++)
+		for (order = 0; order < CFPH_WORD_SHIFT; order++)
+			for (bit = 0; bit < BITS_PER_LONG; bit += 1U << order) {
+				pfn = cfph_test_bases[base] + bit;
+				KUNIT_EXPECT_EQ(test,
+						cfph_word_mask(pfn, order),
+						GENMASK(bit + (1 << order) - 1,
+							bit));
+			}
+}
+
+/* Exactly the pages of the block change, whatever was there before. */
+static void cfph_test_bits_update(struct kunit *test)
+{
+	enum { WORDS = 2 * CFPH_BLOCK_WORDS, BITS = WORDS * BITS_PER_LONG };
+	unsigned long *bits = kunit_kcalloc(test, WORDS, sizeof(*bits),
+					    GFP_KERNEL);
+	unsigned long index, i, wrong;
+	unsigned int order, free;
+
+	KUNIT_ASSERT_NOT_NULL(test, bits);
+
+	for (free = 0; free < 2; free++)
+		for (order = 0; order <= MAX_PAGE_ORDER; order++)
+			for (index = 0; index < BITS; index += 1UL << order) {
+				memset(bits, free ? 0 : 0xff,
+				       WORDS * sizeof(*bits));
+				cfph_bits_update(bits, index, order, free);
+				wrong = 0;
+				for (i = 0; i < BITS; i++)
+					wrong += test_bit(i, bits) !=
+						 (free == (i >= index &&
+							   i < index + (1UL << order)));
+				KUNIT_ASSERT_EQ(test, wrong, 0);
+			}
+}
+
+/*
+ * A map of @slots slots with a leaf in the last one but one.  Not published, so
+ * no hook writes to it.
+ */
+static struct cfph_map *cfph_test_map(struct kunit *test, unsigned long slots)
+{
+	struct cfph_map *map = vzalloc(struct_size(map, leaf, slots));
+
+	KUNIT_ASSERT_NOT_NULL(test, map);
+	map->slots = slots;
+	map->changed = vzalloc(slots * CFPH_LEAF_CHUNKS);
+	map->leaf[slots - 2] = cfph_alloc_leaf();
+	map->leaves = 1;
+	KUNIT_EXPECT_NOT_NULL(test, map->changed);
+	KUNIT_EXPECT_NOT_NULL(test, map->leaf[slots - 2]);
+	return map;
+}
+
+static void cfph_test_directory(struct kunit *test)
+{
+	struct cfph_map *map = cfph_test_map(test, 4);
+	unsigned long end = map->slots << CFPH_LEAF_SHIFT;
+
+	KUNIT_EXPECT_NULL(test, cfph_map_leaf(map, 0));
+	KUNIT_EXPECT_NOT_NULL(test, cfph_map_leaf(map, 2));
+	KUNIT_EXPECT_NULL(test, cfph_map_leaf(map, 3));
+	KUNIT_EXPECT_NULL(test, cfph_map_leaf(map, 4));
+	KUNIT_EXPECT_NULL(test, cfph_map_leaf(map, ULONG_MAX));
+
+	/* Not tracked: ignored, nothing is flagged, nothing oopses. */
+	cfph_map_mark(map, 0, 0, true);
+	cfph_map_mark(map, end - MAX_ORDER_NR_PAGES, MAX_PAGE_ORDER, true);
+	cfph_map_mark(map, end, 0, true);
+	cfph_map_mark(map, end + (1UL << 40), MAX_PAGE_ORDER, true);
+	KUNIT_EXPECT_EQ(test, cfph_map_next_changed(map, 0),
+			cfph_map_chunks(map));
+	KUNIT_EXPECT_NULL(test, memchr_inv(map->leaf[2], 0, PAGE_SIZE));
+
+	cfph_map_free(map);
+}
+
+static void cfph_test_high_pfn(struct kunit *test)
+{
+	/* The leaf begins at pfn 2^32 + 32768, address 16 TiB + 128 MiB. */
+	unsigned long slots = (1UL << (32 - CFPH_LEAF_SHIFT)) + 3;
+	struct cfph_map *map = cfph_test_map(test, slots);
+	unsigned long pfn = (slots - 2) << CFPH_LEAF_SHIFT;
+	unsigned long *leaf = map->leaf[slots - 2];
+
+	KUNIT_ASSERT_GT(test, pfn, 1UL << 32);
+
+	cfph_map_mark(map, pfn + 1024, MAX_PAGE_ORDER, true);
+	cfph_map_mark(map, pfn + 1024 + 7, 0, false);
+	KUNIT_EXPECT_EQ(test, leaf[1024 / 64], ~BIT(7));
+	KUNIT_EXPECT_EQ(test, leaf[1024 / 64 + 1], ~0UL);
+	KUNIT_EXPECT_EQ(test, leaf[1024 / 64 - 1], 0);
+	KUNIT_EXPECT_EQ(test, leaf[(1024 + MAX_ORDER_NR_PAGES) / 64], 0);
+
+	/* And the changed bytes are those chunks', no others. */
+	KUNIT_EXPECT_EQ(test, cfph_map_next_changed(map, 0),
+			(pfn + 1024) >> CFPH_CHUNK_SHIFT);
+	KUNIT_EXPECT_EQ(test, cfph_map_count_changed(map, 0),
+			MAX_ORDER_NR_PAGES / CFPH_CHUNK_PAGES);
+
+	cfph_map_free(map);
+}
+
+static void cfph_test_changed(struct kunit *test)
+{
+	struct cfph_map *map = cfph_test_map(test, 4);
+	unsigned long first = 2 * CFPH_LEAF_CHUNKS;
+	unsigned long chunk;
+
+	for (chunk = first; chunk < first + CFPH_LEAF_CHUNKS; chunk++) {
+		cfph_map_clear_changed(map);
+		KUNIT_EXPECT_EQ(test, cfph_map_count_changed(map, 0), 0);
+		cfph_map_mark(map, (chunk << CFPH_CHUNK_SHIFT) + 511, 0, true);
+		KUNIT_EXPECT_EQ(test, cfph_map_next_changed(map, 0), chunk);
+		KUNIT_EXPECT_EQ(test, cfph_map_next_changed(map, chunk), chunk);
+		KUNIT_EXPECT_EQ(test, cfph_map_next_changed(map, chunk + 1),
+				cfph_map_chunks(map));
+		KUNIT_EXPECT_EQ(test, cfph_map_count_changed(map, first), 1);
+	}
+	cfph_map_free(map);
+}
+
+static struct kunit_case cfph_map_test_cases[] = {
+	KUNIT_CASE(cfph_test_word_mask),
+	KUNIT_CASE_SLOW(cfph_test_bits_update),
+	KUNIT_CASE(cfph_test_directory),
+	KUNIT_CASE(cfph_test_high_pfn),
+	KUNIT_CASE(cfph_test_changed),
+	{}
+};
+
+static struct kunit_suite cfph_map_test_suite = {
+	.name = "cfph_map",
+	.test_cases = cfph_map_test_cases,
+};
+
+kunit_test_suite(cfph_map_test_suite);
