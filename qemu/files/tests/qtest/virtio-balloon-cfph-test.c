@@ -1,0 +1,553 @@
+/*
+ * QTest: continuous free-page hints, device and migration
+ *
+ * Copyright (c) 2026 The cfph developers
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The test plays the guest driver and migrates between two QEMUs without a
+ * CPU, so it can do what a guest does at any moment that it likes: between the
+ * last running sync and the final read (pause-before-switchover holds the
+ * migration there), after a reset, out of order.
+ *
+ * Two of the tests run with a device property that breaks a rule and expect
+ * that memory is lost: they show that the others can fail.
+ */
+
+#include "qemu/osdep.h"
+#include <glib/gstdio.h>
+#include "qemu/bitops.h"
+#include "qemu/bswap.h"
+#include "qobject/qdict.h"
+#include "virtio-balloon-cfph-fixture.h"
+
+#define TIME_LIMIT_US   (60 * G_USEC_PER_SEC)
+
+/* --- tests: what is left out --- */
+
+/* Free pages are left out, all others arrive; the destination says STOP. */
+static void do_hints(const char *opts, const char *cap)
+{
+    Fixture f;
+    Command c;
+
+    fixture_up_with(&f, opts, cap);
+    begin_and_answer(&f);
+    migrate_to_switchover(&f);
+    migrate_finish(&f);
+
+    g_assert_cmpint(query_ram(f.g->qts, "free-pages-skipped"), ==,
+                    2 * FREE_PAGES);
+    g_assert_cmpint(arrived(&f), ==, AREAS_PAGES - 2 * FREE_PAGES);
+    g_assert_cmpint(guest_count_filled(f.dst, LOW_AREA, FREE_PAGES, 0), ==, 0);
+    g_assert_cmpint(guest_count_filled(f.dst, HIGH_AREA, FREE_PAGES, 0), ==, 0);
+
+    do {
+        c = guest_wait_command(f.g, f.dst);
+        g_assert_cmpint(c.migration_id, ==, f.g->migration_id);
+    } while (c.command == VIRTIO_BALLOON_CFPH_CMD_ROUND);
+    g_assert_cmpint(c.command, ==, VIRTIO_BALLOON_CFPH_CMD_STOP);
+    fixture_down(&f);
+}
+
+static void test_hints(void)
+{
+    do_hints("", NULL);
+}
+
+static void test_hints_reporting(void)
+{
+    do_hints(",free-page-reporting=on", NULL);
+}
+
+static void test_hints_multifd(void)
+{
+    do_hints("", "multifd");
+}
+
+static void test_hints_mapped_ram(void)
+{
+    do_hints("", "mapped-ram");
+}
+
+/* A VM that is paused when its migration begins, and goes on later. */
+static void test_hints_paused(void)
+{
+    Fixture f;
+    g_autofree char *wait = NULL;
+
+    fixture_up(&f, "");
+    qtest_qmp_assert_success(f.g->qts, "{ 'execute': 'stop' }");
+    migrate_begin(&f);
+    /* The first slice does not wait for an answer that cannot come. */
+    guest_wait_started_waiting(f.g);
+    wait = guest_status_str(f.g, "start-wait");
+    g_assert_cmpstr(wait, ==, "unsent");
+    g_assert_false(guest_has_command(f.g, f.g->qts));
+    qtest_qmp_assert_success(f.g->qts, "{ 'execute': 'cont' }");
+    answer_start(&f);
+    migrate_to_switchover(&f);
+    migrate_finish(&f);
+    g_assert_cmpint(query_ram(f.g->qts, "free-pages-skipped"), ==,
+                    2 * FREE_PAGES);
+    g_assert_cmpint(arrived(&f), ==, AREAS_PAGES - 2 * FREE_PAGES);
+    fixture_down(&f);
+}
+
+/* The destination of postcopy gets every page that it asks for. */
+static void test_postcopy(void)
+{
+    QTestState *qts = guest_incoming("");
+    QDict *reply = qtest_qmp(qts, "{ 'execute': 'migrate-set-capabilities',"
+                             "  'arguments': { 'capabilities': "
+                             "    [ { 'capability': 'postcopy-ram',"
+                             "        'state': true } ] } }");
+    bool possible = !qdict_haskey(reply, "error");
+    Fixture f;
+
+    qobject_unref(reply);
+    qtest_quit(qts);
+    if (!possible) {
+        g_test_skip("The host has no userfaultfd");
+        return;
+    }
+
+    fixture_up_with(&f, "", "postcopy-ram");
+    begin_and_answer(&f);
+    qtest_qmp_assert_success(f.g->qts, "{ 'execute': 'migrate-start-postcopy' "
+                             "}");
+    wait_migration(f.g->qts, "pre-switchover");
+    migrate_finish(&f);
+    g_assert_cmpint(query_ram(f.g->qts, "free-pages-deferred"), ==, 0);
+    expect_everything(&f);
+    fixture_down(&f);
+}
+
+/*
+ * Between the last sync and the stop the guest allocates two pages: one it
+ * writes to, the other it does not.  Returns what has arrived of them.
+ */
+static uint64_t allocate_before_stop(const char *opts)
+{
+    Fixture f;
+    uint64_t n;
+
+    fixture_up(&f, opts);
+    begin_and_answer(&f);
+    migrate_to_switchover(&f);
+    guest_map_set(f.g, LOW_AREA, 1, false);
+    guest_fill(f.g, LOW_AREA, 1, 1);
+    guest_map_set(f.g, HIGH_AREA, 1, false);
+    migrate_finish(&f);
+
+    n = guest_count_filled(f.dst, LOW_AREA, 1, 1) +
+        guest_count_filled(f.dst, HIGH_AREA, 1, 0);
+    if (n == 2) {
+        g_assert_cmpint(arrived(&f), ==, AREAS_PAGES - 2 * FREE_PAGES + 1);
+        g_assert_cmpint(query_ram(f.g->qts, "free-pages-skipped"), ==,
+                        2 * FREE_PAGES - 2);
+    }
+    fixture_down(&f);
+    return n;
+}
+
+static void test_final_read(void)
+{
+    g_assert_cmpint(allocate_before_stop(""), ==, 2);
+}
+
+static void test_final_read_mutant(void)
+{
+    g_assert_cmpint(allocate_before_stop(",x-cfph-debug-stale-final=on"), ==,
+                    0);
+}
+
+/*
+ * A hint that is out of date when it arrives: the page is in use and dirty.
+ * It must be sent after all.  Returns whether it has arrived.
+ */
+static uint64_t late_hint(const char *opts)
+{
+    Fixture f;
+    uint64_t n;
+
+    fixture_up(&f, opts);
+    begin_and_answer(&f);
+    guest_range(f.g, LOW_AREA + FREE_PAGES * PAGE, 1, true);
+    wait_ram(f.g->qts, "free-pages-deferred", 2 * FREE_PAGES + 1);
+    migrate_to_switchover(&f);
+    migrate_finish(&f);
+    n = guest_count_filled(f.dst, LOW_AREA + FREE_PAGES * PAGE, 1, 0);
+    fixture_down(&f);
+    return n;
+}
+
+static void test_late_hint(void)
+{
+    g_assert_cmpint(late_hint(""), ==, 1);
+}
+
+static void test_late_hint_mutant(void)
+{
+    g_assert_cmpint(late_hint(",x-cfph-debug-no-put-back=on"), ==, 0);
+}
+
+/* Deltas of each kind, with edges in the middle of words. */
+static void test_deltas(void)
+{
+    Fixture f;
+    Guest *g;
+    uint64_t words[16] = { 0 };
+
+    fixture_up(&f, "");
+    g = f.g;
+    begin_and_answer(&f);
+
+    /* 100 more, beginning one page before the word boundary. */
+    guest_range(g, LOW_AREA + (FREE_PAGES - 1) * PAGE, 101, true);
+    wait_ram(g->qts, "free-pages-deferred", 2 * FREE_PAGES + 100);
+    guest_range(g, LOW_AREA + (FREE_PAGES - 1) * PAGE, 101, true);
+    guest_range(g, HIGH_AREA + 7 * PAGE, 3, false);
+    wait_ram(g->qts, "free-pages-deferred", 2 * FREE_PAGES + 97);
+
+    /* Two chunks that cover the high area: all used but 5 and 70 pages. */
+    words[0] = 0x1fULL << 3;
+    words[8] = ~0ULL;
+    words[9] = 0x3f;
+    guest_msg_begin(g);
+    guest_msg_rec(g, VIRTIO_BALLOON_CFPH_REC_BITS, 2, 16 + sizeof(words), 1,
+                  HIGH_AREA / PAGE);
+    for (int i = 0; i < 16; i++) {
+        words[i] = cpu_to_le64(words[i]);
+    }
+    guest_msg_add(g, words, sizeof(words));
+    guest_msg_send(g);
+    wait_ram(g->qts, "free-pages-deferred", FREE_PAGES + 100 + 5 + 70);
+
+    /* Nonsense that is well-formed: no RAM there, or far too much. */
+    guest_range(g, 3 * GiB, 1000, true);
+    guest_range(g, 1ULL << 60, 1, true);
+    guest_range(g, HIGH_BASE - PAGE, 1, true);
+    guest_range(g, 0, 1ULL << 52, false);
+    wait_ram(g->qts, "free-pages-deferred", 0);
+    g_assert_cmpint(guest_status(g, "malformed"), ==, 0);
+    g_assert_cmpint(guest_status(g, "lost"), ==, 0);
+
+    /* What was put back is sent, unless a sync reads the map before that. */
+    migrate_to_switchover(&f);
+    migrate_finish(&f);
+    expect_consistent(&f);
+    fixture_down(&f);
+}
+
+/* More than the device keeps: it returns the buffers as it gets room. */
+static void test_flood(void)
+{
+    Fixture f;
+    Guest *g;
+    uint8_t chunks[200 * VIRTIO_BALLOON_CFPH_CHUNK_BYTES] = { 0 };
+
+    fixture_up(&f, "");
+    g = f.g;
+    begin_and_answer(&f);
+
+    guest_msg_begin(g);
+    guest_msg_rec(g, VIRTIO_BALLOON_CFPH_REC_BITS, 200, 16 + sizeof(chunks), 1,
+                  HIGH_BASE / PAGE);
+    guest_msg_add(g, chunks, sizeof(chunks));
+    guest_msg_flood(g, 120);
+    g_assert_cmpint(guest_status(g, "deltas"), ==, 120);
+    g_assert_cmpint(guest_status(g, "dropped-deltas"), ==, 0);
+    wait_ram(g->qts, "free-pages-deferred", FREE_PAGES);
+
+    /* The whole RAM, as often as fits into one message. */
+    guest_msg_begin(g);
+    for (int i = 0; i < 680; i++) {
+        guest_msg_rec(g, VIRTIO_BALLOON_CFPH_REC_RANGE, 0, 24, 2, (uint64_t)0,
+                      1ULL << 52);
+    }
+    guest_msg_send(g);
+    g_assert_cmpint(guest_status(g, "dropped-deltas"), >, 600);
+    wait_ram(g->qts, "free-pages-deferred", 0);
+    g_assert_cmpint(guest_status(g, "malformed"), ==, 0);
+
+    migrate_to_switchover(&f);
+    migrate_finish(&f);
+    expect_consistent(&f);
+    fixture_down(&f);
+}
+
+/* A command buffer that is too short is returned, the next one is used. */
+static void test_short_command(void)
+{
+    Fixture f;
+    uint32_t len;
+
+    fixture_up(&f, "");
+    guest_driver_reset(f.g);
+    f.g->short_first = true;
+    guest_driver_start(f.g, 0);
+    migrate_begin(&f);
+    qvirtio_wait_used_elem(f.g->qts, f.g->dev, f.g->cmd, 0, &len,
+                           TIME_LIMIT_US);
+    g_assert_cmpint(len, ==, 0);
+    answer_start(&f);
+    migrate_to_switchover(&f);
+    migrate_finish(&f);
+    g_assert_cmpint(arrived(&f), ==, AREAS_PAGES - 2 * FREE_PAGES);
+    fixture_down(&f);
+}
+
+/* --- tests: a map that is not to be believed --- */
+
+static void do_bad_header(uint64_t magic, uint64_t generation, uint32_t state)
+{
+    Fixture f;
+
+    fixture_up(&f, "");
+    begin_and_answer(&f);
+    migrate_to_switchover(&f);
+    guest_map_state(f.g, magic, generation ?: f.g->generation, state);
+    migrate_finish(&f);
+    expect_everything(&f);
+    fixture_down(&f);
+}
+
+static void test_bad_magic(void)
+{
+    do_bad_header(0, 0, VIRTIO_BALLOON_CFPH_STATE_READY);
+}
+
+static void test_bad_generation(void)
+{
+    do_bad_header(VIRTIO_BALLOON_CFPH_MAGIC, 1,
+                  VIRTIO_BALLOON_CFPH_STATE_READY);
+}
+
+static void test_bad_state(void)
+{
+    do_bad_header(VIRTIO_BALLOON_CFPH_MAGIC, 0, VIRTIO_BALLOON_CFPH_STATE_OFF);
+}
+
+/* The ways in which a registration is lost in the middle of a migration. */
+static void do_forget(void (*forget)(Guest *g))
+{
+    Fixture f;
+
+    fixture_up(&f, "");
+    begin_and_answer(&f);
+    forget(f.g);
+    g_assert_false(guest_registered(f.g));
+    /* The next slice puts everything back. */
+    wait_ram(f.g->qts, "free-pages-deferred", 0);
+    migrate_to_switchover(&f);
+    migrate_finish(&f);
+    expect_everything(&f);
+    fixture_down(&f);
+}
+
+static void forget_unregister(Guest *g)
+{
+    guest_msg_begin(g);
+    guest_msg_rec(g, VIRTIO_BALLOON_CFPH_REC_UNREGISTER, 0, 16, 1,
+                  g->generation);
+    guest_msg_send(g);
+}
+
+static void test_reset(void)
+{
+    do_forget(guest_driver_reset);
+}
+
+static void test_bus_master(void)
+{
+    do_forget(guest_bus_master_off);
+}
+
+static void test_queue_reset(void)
+{
+    do_forget(guest_queue_reset);
+}
+
+static void test_unregister(void)
+{
+    do_forget(forget_unregister);
+}
+
+/* A guest that reboots in the middle of a migration is asked once more. */
+static void test_reset_and_return(void)
+{
+    Fixture f;
+    uint32_t id;
+
+    fixture_up(&f, "");
+    begin_and_answer(&f);
+    id = f.g->migration_id;
+    guest_driver_reset(f.g);
+    guest_driver_start(f.g, 0);
+    answer_start(&f);
+    g_assert_cmpint(f.g->migration_id, ==, id);
+    migrate_to_switchover(&f);
+    migrate_finish(&f);
+    g_assert_cmpint(query_ram(f.g->qts, "free-pages-skipped"), ==,
+                    2 * FREE_PAGES);
+    g_assert_cmpint(arrived(&f), ==, AREAS_PAGES - 2 * FREE_PAGES);
+    fixture_down(&f);
+}
+
+/* The guest never answers. */
+static void do_no_answer(const char *opts, const char *wait)
+{
+    Fixture f;
+    g_autofree char *result = NULL;
+
+    fixture_up(&f, opts);
+    migrate_begin(&f);
+    migrate_to_switchover(&f);
+    migrate_finish(&f);
+    expect_everything(&f);
+    result = guest_status_str(f.g, "start-wait");
+    g_assert_cmpstr(result, ==, wait);
+    fixture_down(&f);
+}
+
+static void test_no_answer(void)
+{
+    do_no_answer("", "timeout");
+}
+
+static void test_no_wait(void)
+{
+    do_no_answer(",cfph-start-wait-ms=0", "timeout");
+}
+
+/* A driver that has turned down a feature with a queue before ours. */
+static void test_queue_rule(void)
+{
+    Fixture f;
+    g_autofree char *state = NULL;
+
+    fixture_up(&f, ",free-page-reporting=on");
+    guest_driver_reset(f.g);
+    guest_driver_start(f.g, BIT_ULL(VIRTIO_BALLOON_F_REPORTING));
+    state = guest_status_str(f.g, "state");
+    g_assert_cmpstr(state, ==, "no-driver");
+    migrate_begin(&f);
+    migrate_to_switchover(&f);
+    migrate_finish(&f);
+    g_assert_false(guest_has_command(f.g, f.g->qts));
+    expect_everything(&f);
+    fixture_down(&f);
+}
+
+/* --- tests: the end of a migration --- */
+
+/* Cancel: the source says STOP, and the next migration begins afresh. */
+static void test_cancel_retry(void)
+{
+    Fixture f;
+    Command c;
+    uint32_t id;
+
+    fixture_up(&f, "");
+    begin_and_answer(&f);
+    id = f.g->migration_id;
+    qtest_qmp_assert_success(f.g->qts, "{ 'execute': 'migrate_cancel' }");
+    wait_migration(f.g->qts, "cancelled");
+    do {
+        c = guest_wait_command(f.g, f.g->qts);
+        g_assert_cmpint(c.migration_id, ==, id);
+    } while (c.command == VIRTIO_BALLOON_CFPH_CMD_ROUND);
+    g_assert_cmpint(c.command, ==, VIRTIO_BALLOON_CFPH_CMD_STOP);
+    g_assert_false(guest_registered(f.g));
+
+    /* What the guest still says about the old one is not heard. */
+    guest_register(f.g);
+    guest_started(f.g);
+    g_assert_false(guest_registered(f.g));
+
+    fixture_next_destination(&f);
+    begin_and_answer(&f);
+    g_assert_cmpint(f.g->migration_id, ==, id + 1);
+    migrate_to_switchover(&f);
+    migrate_finish(&f);
+    g_assert_cmpint(query_ram(f.g->qts, "free-pages-skipped"), ==,
+                    2 * FREE_PAGES);
+    g_assert_cmpint(arrived(&f), ==, AREAS_PAGES - 2 * FREE_PAGES);
+    fixture_down(&f);
+}
+
+/* --- tests: properties --- */
+
+static void test_properties(void)
+{
+    g_autofree char *firmware = guest_firmware();
+    QTestState *qts = qtest_initf("-nodefaults -machine pc -bios %s", firmware);
+    QDict *error;
+
+    g_unlink(firmware);
+    error = qtest_qmp_assert_failure_ref(qts,
+        "{ 'execute': 'device_add', 'arguments': {"
+        "  'driver': 'virtio-balloon-pci', 'id': 'b', "
+        "  'continuous-free-page-hint': true, 'free-page-hint': true } }");
+    g_assert_nonnull(strstr(qdict_get_str(error, "desc"),
+                            "'continuous-free-page-hint' and "
+                            "'free-page-hint' exclude each other"));
+    qobject_unref(error);
+
+    error = qtest_qmp_assert_failure_ref(qts,
+        "{ 'execute': 'device_add', 'arguments': {"
+        "  'driver': 'virtio-balloon-pci', 'id': 'b', "
+        "  'continuous-free-page-hint': true, "
+        "  'cfph-start-wait-ms': 1001 } }");
+    g_assert_nonnull(strstr(qdict_get_str(error, "desc"),
+                            "'cfph-start-wait-ms' is 1001, "
+                            "it must be 0 to 1000"));
+    qobject_unref(error);
+    qtest_quit(qts);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        void (*func)(void);
+    } tests[] = {
+        { "hints/plain", test_hints },
+        { "hints/with-reporting", test_hints_reporting },
+        { "hints/multifd", test_hints_multifd },
+        { "hints/mapped-ram", test_hints_mapped_ram },
+        { "hints/paused", test_hints_paused },
+        { "postcopy", test_postcopy },
+        { "flood", test_flood },
+        { "short-command", test_short_command },
+        { "final-read/good", test_final_read },
+        { "final-read/mutant-is-caught", test_final_read_mutant },
+        { "late-hint/good", test_late_hint },
+        { "late-hint/mutant-is-caught", test_late_hint_mutant },
+        { "deltas", test_deltas },
+        { "header/magic", test_bad_magic },
+        { "header/generation", test_bad_generation },
+        { "header/state", test_bad_state },
+        { "forget/reset", test_reset },
+        { "forget/bus-master", test_bus_master },
+        { "forget/queue-reset", test_queue_reset },
+        { "forget/unregister", test_unregister },
+        { "forget/reset-and-return", test_reset_and_return },
+        { "no-answer/waits", test_no_answer },
+        { "no-answer/does-not-wait", test_no_wait },
+        { "queue-rule", test_queue_rule },
+        { "cancel-and-retry", test_cancel_retry },
+        { "properties", test_properties },
+    };
+
+    g_test_init(&argc, &argv, NULL);
+    for (size_t i = 0; i < ARRAY_SIZE(tests); i++) {
+        g_autofree char *path = g_strdup_printf("virtio-balloon-cfph/%s",
+                                                tests[i].name);
+
+        qtest_add_func(path, tests[i].func);
+    }
+    cfph_add_malformed_tests();
+    return g_test_run();
+}
