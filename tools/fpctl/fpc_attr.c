@@ -64,6 +64,8 @@ static const struct fpc_choice drains[] = {
 	[CFPH_DRAIN_START] = { "start", "when a migration starts" },
 	[CFPH_DRAIN_ROUND] = { "round",
 			       "when a migration starts and at each of its rounds" },
+	[CFPH_DRAIN_PASS] = { "pass",
+			      "when a migration starts, and before each pass that finds more than 16 MiB of a zone in them" },
 };
 static_assert(ARRAY_SIZE(drains) == CFPH_DRAIN_MAX + 1, "a drain is missing");
 
@@ -101,7 +103,7 @@ static const struct fpc_field status_fields[] = {
 	  CHOICES(drains),
 	  .settable = true,
 	  .max = CFPH_DRAIN_MAX,
-	  .doc = "When the per-cpu page lists are drained. Default start." },
+	  .doc = "When the per-cpu page lists are drained. Default pass." },
 	{ .attr = CFPH_A_MIGRATION_ID,
 	  .name = "migration-id",
 	  .kind = FPC_U32,

@@ -273,7 +273,7 @@ const char *ram_cfph_map_check(const RamCfphMap *map)
 /* --- the bits --- */
 
 /* The mutant: keep what each sync read, and decide from it. */
-static void ram_cfph_view_stale(RamCfphView *view, bool last_stage)
+static void ram_cfph_view_stale(RamCfphView *view, RamCfphWhen when)
 {
     RamCfphMap *map = view->map;
 
@@ -281,16 +281,18 @@ static void ram_cfph_view_stale(RamCfphView *view, bool last_stage)
         map->stale = g_new0(void *, map->nr_leaves);
     }
     for (size_t i = 0; i < map->nr_leaves; i++) {
-        if (!last_stage && view->words[i]) {
+        if (when == RAM_CFPH_SYNC && view->words[i]) {
             g_free(map->stale[i]);
             map->stale[i] = g_memdup2(view->words[i], LEAF_BYTES);
         }
-        view->words[i] = map->stale[i];
+        if (when == RAM_CFPH_FINAL) {
+            view->words[i] = map->stale[i];
+        }
     }
 }
 
 void ram_cfph_view_init(RamCfphView *view, RamCfphMap *map,
-                        const RamCfphLayout *layout, bool last_stage)
+                        const RamCfphLayout *layout, RamCfphWhen when)
 {
     *view = (RamCfphView) { .map = map };
     if (!map) {
@@ -302,7 +304,7 @@ void ram_cfph_view_init(RamCfphView *view, RamCfphMap *map,
         view->words[i] = ram_cfph_host_page(layout, map->leaves[i].addr);
     }
     if (map->debug_stale_final) {
-        ram_cfph_view_stale(view, last_stage);
+        ram_cfph_view_stale(view, when);
     }
 }
 

@@ -61,9 +61,21 @@ typedef struct RamCfphView {
     size_t hint;
 } RamCfphView;
 
+/**
+ * enum RamCfphWhen: what the map is read for
+ * @RAM_CFPH_LOOK: between two slices
+ * @RAM_CFPH_SYNC: at a sync of the dirty log
+ * @RAM_CFPH_FINAL: the decision, with the vCPUs stopped
+ */
+typedef enum RamCfphWhen {
+    RAM_CFPH_LOOK,
+    RAM_CFPH_SYNC,
+    RAM_CFPH_FINAL,
+} RamCfphWhen;
+
 /* RCU read lock and bitmap_mutex held until ram_cfph_view_destroy(). */
 void ram_cfph_view_init(RamCfphView *view, RamCfphMap *map,
-                        const RamCfphLayout *layout, bool last_stage);
+                        const RamCfphLayout *layout, RamCfphWhen when);
 void ram_cfph_view_destroy(RamCfphView *view);
 
 /**

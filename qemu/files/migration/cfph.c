@@ -59,6 +59,10 @@ static struct {
     /* The map of the last walk; only compared, and used for deltas. */
     RamCfphMap *map;
     uint64_t deferred_pages;
+
+    /* When the last walk ended and how long it took, in ns. */
+    int64_t walk_end;
+    int64_t walk_ns;
 } ram_cfph;
 
 static void __attribute__((__constructor__)) ram_cfph_init(void)
@@ -176,7 +180,7 @@ static void ram_cfph_walk_block(RamCfphWalk *walk, RAMBlock *rb,
  * Without a map everything stays back.  bitmap_mutex and RCU read lock held.
  * Returns the number of bits that it has moved out of the dirty bitmaps.
  */
-static uint64_t ram_cfph_walk(RamCfphMap *map, bool last_stage,
+static uint64_t ram_cfph_walk(RamCfphMap *map, RamCfphWhen when,
                               uint64_t *dirty_pages)
 {
     RamCfphWalk walk = { .put_back = !(map && map->debug_no_put_back) };
@@ -189,7 +193,7 @@ static uint64_t ram_cfph_walk(RamCfphMap *map, bool last_stage,
     }
 
     ram_cfph_layout_init(&layout);
-    ram_cfph_view_init(&walk.view, map, &layout, last_stage);
+    ram_cfph_view_init(&walk.view, map, &layout, when);
     RAMBLOCK_FOREACH_NOT_IGNORED(rb) {
         if (rb->bmap) {
             ram_cfph_walk_block(&walk, rb, &layout);
@@ -201,10 +205,12 @@ static uint64_t ram_cfph_walk(RamCfphMap *map, bool last_stage,
     *dirty_pages += walk.dirty;
     ram_cfph.deferred_pages += walk.deferred;
     stat64_set(&mig_stats.free_pages_deferred, ram_cfph.deferred_pages);
-    trace_ram_cfph_walk(ram_cfph.migration_id, ram_cfph_round(), last_stage,
-                        map ? map->nr_leaves : 0, walk.set_aside,
-                        ram_cfph.deferred_pages, *dirty_pages,
-                        get_clock() - t0);
+    ram_cfph.walk_end = get_clock();
+    ram_cfph.walk_ns = ram_cfph.walk_end - t0;
+    trace_ram_cfph_walk(ram_cfph.migration_id, ram_cfph_round(),
+                        when == RAM_CFPH_FINAL, map ? map->nr_leaves : 0,
+                        walk.set_aside, ram_cfph.deferred_pages, *dirty_pages,
+                        ram_cfph.walk_ns);
     return walk.set_aside;
 }
 
@@ -373,6 +379,21 @@ static const char *ram_cfph_distrust(const RamCfphMap *map, bool last_stage)
     return ram_cfph_map_check(map);
 }
 
+/*
+ * May the whole map be read again between two slices?  A guest that frees and
+ * allocates without pause has little in use for moments only, and the remaining
+ * size that is compared with the downtime limit should be that of the moment.
+ * In all but very large guests a walk costs less than a millisecond, so that a
+ * small share of the time is enough; deltas serve in between.
+ */
+static bool ram_cfph_walk_due(const RamCfphMap *map)
+{
+    int64_t rest_ns = get_clock() - ram_cfph.walk_end;
+
+    return map->look_percent &&
+           rest_ns >= ram_cfph.walk_ns * 100 / map->look_percent;
+}
+
 void ram_cfph_pull(QemuMutex *bitmap_mutex, uint64_t *dirty_pages)
 {
     g_autoptr(GArray) deltas = NULL;
@@ -399,14 +420,14 @@ void ram_cfph_pull(QemuMutex *bitmap_mutex, uint64_t *dirty_pages)
 
     QEMU_LOCK_GUARD(bitmap_mutex);
     RCU_READ_LOCK_GUARD();
-    if (map != ram_cfph.map) {
+    if (map != ram_cfph.map || (map && ram_cfph_walk_due(map))) {
         /*
-         * Just registered, or forgotten: look at the whole map now.  The
-         * deltas are older than that look.
+         * Just registered, or forgotten, or cheap: look at the whole map now.
+         * The deltas are older than that look.
          */
         ram_cfph_remember(map);
-        ram_cfph_walk(ram_cfph_distrust(map, false) ? NULL : map, false,
-                      dirty_pages);
+        ram_cfph_walk(ram_cfph_distrust(map, false) ? NULL : map,
+                      RAM_CFPH_LOOK, dirty_pages);
         return;
     }
     ram_cfph_map_unref(map);
@@ -437,7 +458,9 @@ void ram_cfph_sync(bool last_stage, uint64_t *dirty_pages,
         info_report("migration: %" PRIu64 " free pages that were set aside "
                     "are sent after all: %s", ram_cfph.deferred_pages, reason);
     }
-    set_aside = ram_cfph_walk(reason ? NULL : map, last_stage, dirty_pages);
+    set_aside = ram_cfph_walk(reason ? NULL : map,
+                              last_stage ? RAM_CFPH_FINAL : RAM_CFPH_SYNC,
+                              dirty_pages);
 
     /*
      * Auto-converge must not slow the guest down for pages that are not sent.
@@ -471,7 +494,7 @@ void ram_cfph_give_up(QemuMutex *bitmap_mutex, uint64_t *dirty_pages)
     RCU_READ_LOCK_GUARD();
     trace_ram_cfph_give_up(ram_cfph.migration_id, ram_cfph_round(),
                            ram_cfph.deferred_pages);
-    ram_cfph_walk(NULL, false, dirty_pages);
+    ram_cfph_walk(NULL, RAM_CFPH_LOOK, dirty_pages);
 }
 
 void ram_cfph_end(void)

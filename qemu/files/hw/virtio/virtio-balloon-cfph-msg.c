@@ -185,6 +185,7 @@ static const char *do_register(VirtIOBalloon *s, const void *rec)
     c->reg = ram_cfph_map_new(leaves);
     c->reg->generation = GET64(rec, register, generation);
     c->reg->header_addr = GET64(rec, register, header_addr);
+    c->reg->look_percent = c->look_percent;
     c->reg->debug_stale_final = c->debug_stale_final;
     c->reg->debug_no_put_back = c->debug_no_put_back;
     trace_virtio_balloon_cfph_register(c->migration_id, c->round,

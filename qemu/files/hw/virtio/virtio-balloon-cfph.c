@@ -450,6 +450,12 @@ bool virtio_balloon_cfph_check(VirtIOBalloon *s, Error **errp)
                    VIRTIO_BALLOON_CFPH_START_WAIT_MAX_MS);
         return false;
     }
+    if (s->cfph.look_percent > VIRTIO_BALLOON_CFPH_LOOK_MAX_PERCENT) {
+        error_setg(errp, "'" VIRTIO_BALLOON_CFPH_LOOK_PROP "' is %" PRIu32
+                   ", it must be 0 to %d", s->cfph.look_percent,
+                   VIRTIO_BALLOON_CFPH_LOOK_MAX_PERCENT);
+        return false;
+    }
     if (s->cfph.debug_stale_final || s->cfph.debug_no_put_back) {
         warn_report("virtio-balloon: '%s' corrupts the memory of a guest that "
                     "is migrated; it is there to test the tests",

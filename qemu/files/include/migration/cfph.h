@@ -35,6 +35,8 @@ typedef struct RamCfphLeaf {
  * @header_addr: guest-physical address of the header page
  * @nr_leaves: number of elements in @leaves
  * @leaves: ordered by first_pfn, no duplicates
+ * @look_percent: share of the migration thread's time that may go into reading
+ *     the map between two syncs, 0 to 100
  * @debug_stale_final: decide from the map as read at the last sync (a mutant
  *     for tests; it loses memory)
  * @debug_no_put_back: never put a deferred page back (another mutant)
@@ -47,6 +49,7 @@ typedef struct RamCfphMap {
     hwaddr header_addr;
     size_t nr_leaves;
     RamCfphLeaf *leaves;
+    uint32_t look_percent;
     bool debug_stale_final;
     bool debug_no_put_back;
 
@@ -123,12 +126,13 @@ void ram_cfph_set_provider(const RamCfphProviderOps *ops, void *opaque);
 void ram_cfph_begin(void);
 
 /**
- * ram_cfph_pull: Before a slice of RAM is sent
+ * ram_cfph_pull: Before the remaining size is estimated and a slice is sent
  * @bitmap_mutex: not held
  * @dirty_pages: protected by @bitmap_mutex
  *
  * Migration thread.  Before the first slice, waits for the guest's answer;
- * then applies what the guest has said since the last slice.
+ * then looks at the guest's map, or applies what the guest has said since the
+ * last slice, whichever is cheap.
  */
 void ram_cfph_pull(QemuMutex *bitmap_mutex, uint64_t *dirty_pages);
 

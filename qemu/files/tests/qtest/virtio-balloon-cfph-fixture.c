@@ -5,9 +5,10 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The migration is kept slow (SLOW_BANDWIDTH does not reach the areas with
- * contents within a minute) until the test has said what it wants to say, and
- * then stops once more before the final sync.
+ * The migration is kept slow until the test has said what it wants to say, and
+ * then stops once more before the final sync.  With SLOW_BANDWIDTH, QEMU sends
+ * one buffer of 32 KiB in 100 ms (it does not count what it has not flushed),
+ * so the filler keeps it away from the areas for minutes.
  */
 
 #include "qemu/osdep.h"
@@ -112,6 +113,7 @@ void fixture_up_with(Fixture *f, const char *opts, const char *cap)
     set_parameter(f->g->qts, "max-bandwidth", SLOW_BANDWIDTH);
     fixture_incoming(f, opts, cap);
     guest_driver_start(f->g, 0);
+    qtest_memset(f->g->qts, FILLER, 0xa5, FILLER_BYTES);
     guest_fill(f->g, LOW_AREA, AREA_PAGES, 0);
     guest_fill(f->g, HIGH_AREA, AREA_PAGES, 0);
 }

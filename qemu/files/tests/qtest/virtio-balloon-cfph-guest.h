@@ -24,9 +24,14 @@
 #define HIGH_BASE       (4 * GiB)
 #define RAM_BYTES       (256 * MiB)
 
-/* Two areas of pages with known contents, below and above 4 GiB. */
+/*
+ * Two areas of pages with known contents, below and above 4 GiB.  In front of
+ * them is something that takes long to send.
+ */
+#define FILLER          (48 * MiB)
+#define FILLER_BYTES    (64 * MiB)
 #define AREA_PAGES      1024
-#define LOW_AREA        (64 * MiB)
+#define LOW_AREA        (112 * MiB)
 #define HIGH_AREA       (HIGH_BASE + 64 * MiB)
 
 #define COMMANDS        64

@@ -83,32 +83,24 @@ static void test_malformed(void)
     Fixture f;
 
     fixture_up(&f, "");
+    migrate_begin(&f);
     for (size_t i = 0; i < ARRAY_SIZE(malformed); i++) {
         g_test_message("%s", malformed[i].what);
-        begin_and_answer(&f);
+        answer_start(&f);
         malformed_send(f.g, &malformed[i]);
         g_assert_cmpint(guest_status(f.g, "malformed"), ==, ++n);
         g_assert_false(guest_registered(f.g));
-        /* Not heard again before the next migration. */
+        /* Not heard again... */
         guest_register(f.g);
         guest_started(f.g);
         g_assert_false(guest_registered(f.g));
         wait_ram(f.g->qts, "free-pages-deferred", 0);
-
-        qtest_qmp_assert_success(f.g->qts, "{ 'execute': 'migrate_cancel' }");
-        wait_migration(f.g->qts, "cancelled");
-        while (guest_wait_command(f.g, f.g->qts).command !=
-               VIRTIO_BALLOON_CFPH_CMD_STOP) {
-            /* a ROUND may be in between */
-        }
-        fixture_next_destination(&f);
-        /* The driver posts its buffers anew. */
+        /* ...before another driver comes up, which gets START once more. */
         guest_driver_reset(f.g);
         guest_driver_start(f.g, 0);
     }
 
     /* Headers; nothing is registered any more, but they are counted. */
-    migrate_begin(&f);
     malformed_header(f.g, 0, 2, 2, size);
     malformed_header(f.g, length, 0, 4, size);
     malformed_header(f.g, length, size + 8, 4, size);

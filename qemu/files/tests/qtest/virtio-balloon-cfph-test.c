@@ -240,6 +240,25 @@ static void test_deltas(void)
     fixture_down(&f);
 }
 
+/* Changes of the map that nobody tells of are seen between two syncs, too. */
+static void test_look(void)
+{
+    Fixture f;
+
+    fixture_up(&f, ",cfph-look-percent=100");
+    begin_and_answer(&f);
+
+    guest_map_set(f.g, LOW_AREA + FREE_PAGES * PAGE, 100, true);
+    wait_ram(f.g->qts, "free-pages-deferred", 2 * FREE_PAGES + 100);
+    guest_map_set(f.g, LOW_AREA, FREE_PAGES + 100, false);
+    wait_ram(f.g->qts, "free-pages-deferred", FREE_PAGES);
+
+    migrate_to_switchover(&f);
+    migrate_finish(&f);
+    expect_consistent(&f);
+    fixture_down(&f);
+}
+
 /* More than the device keeps: it returns the buffers as it gets room. */
 static void test_flood(void)
 {
@@ -504,6 +523,16 @@ static void test_properties(void)
                             "'cfph-start-wait-ms' is 1001, "
                             "it must be 0 to 1000"));
     qobject_unref(error);
+
+    error = qtest_qmp_assert_failure_ref(qts,
+        "{ 'execute': 'device_add', 'arguments': {"
+        "  'driver': 'virtio-balloon-pci', 'id': 'b', "
+        "  'continuous-free-page-hint': true, "
+        "  'cfph-look-percent': 101 } }");
+    g_assert_nonnull(strstr(qdict_get_str(error, "desc"),
+                            "'cfph-look-percent' is 101, "
+                            "it must be 0 to 100"));
+    qobject_unref(error);
     qtest_quit(qts);
 }
 
@@ -526,6 +555,7 @@ int main(int argc, char **argv)
         { "late-hint/good", test_late_hint },
         { "late-hint/mutant-is-caught", test_late_hint_mutant },
         { "deltas", test_deltas },
+        { "look", test_look },
         { "header/magic", test_bad_magic },
         { "header/generation", test_bad_generation },
         { "header/state", test_bad_state },

@@ -17,11 +17,13 @@
 
 #define VIRTIO_BALLOON_CFPH_PROP            "continuous-free-page-hint"
 #define VIRTIO_BALLOON_CFPH_START_WAIT_PROP "cfph-start-wait-ms"
+#define VIRTIO_BALLOON_CFPH_LOOK_PROP       "cfph-look-percent"
 #define VIRTIO_BALLOON_CFPH_STATUS_PROP     "cfph-status"
 #define VIRTIO_BALLOON_CFPH_STALE_PROP      "x-cfph-debug-stale-final"
 #define VIRTIO_BALLOON_CFPH_NO_PUT_BACK_PROP "x-cfph-debug-no-put-back"
 
 #define VIRTIO_BALLOON_CFPH_START_WAIT_MAX_MS 1000
+#define VIRTIO_BALLOON_CFPH_LOOK_MAX_PERCENT  100
 
 /* How far the current migration's START has got. */
 typedef enum VirtIOBalloonCFPHPhase {
@@ -40,6 +42,7 @@ typedef enum VirtIOBalloonCFPHPhase {
 typedef struct VirtIOBalloonCFPH {
     /* Properties. */
     uint32_t start_wait_ms;
+    uint32_t look_percent;
     bool debug_stale_final;
     bool debug_no_put_back;
 
