@@ -61,7 +61,8 @@ DEBS_QEMU   := ninja-build python3-venv libglib2.0-dev zlib1g-dev libaio-dev lib
 	libseccomp-dev libnuma-dev libslirp-dev libzstd-dev libgnutls28-dev \
 	libattr1-dev libcap-ng-dev libfdt-dev seabios qemu-system-data ipxe-qemu
 DEBS_FPCTL  := libnl-3-dev libnl-genl-3-dev
-DEBS_GUEST  := busybox-static trace-cmd cpio
+DEBS_GUEST  := busybox-static trace-cmd
+DEBS_MODEL  := spin gcc libc6-dev
 DEBS_LINT   := sparse shellcheck mandoc codespell perl
 DEBS        := $(DEBS_BUILD) $(DEBS_KERNEL) $(DEBS_QEMU) $(DEBS_FPCTL) $(DEBS_GUEST)
 
@@ -130,6 +131,10 @@ check-debug: ## the tests with a debug kernel (= make check DEBUG=1)
 kunit: uml ## the unit tests alone, in User Mode Linux
 	$(Q)$(TEST_ENV) selftests/run.sh kunit-uml
 
+model: ## verify the model of the safety argument, and that its mutants fail (Spin)
+	@tools/build/deps.sh $(DEBS_MODEL)
+	$(Q)Documentation/mm/cfph/model/run.sh $(BUILD)/model
+
 boot: guest qemu ## a guest with a shell on this terminal (Ctrl-a x ends it)
 	$(Q)$(TEST_ENV) selftests/boot
 
@@ -169,4 +174,4 @@ PREFIX ?= /usr/local
 export PREFIX DESTDIR ACCEL MEM
 
 FORCE:
-.PHONY: help demo check check-debug kunit boot fpctl guest deps fetch prepare lint install clean distclean FORCE
+.PHONY: help demo check check-debug kunit model boot fpctl guest deps fetch prepare lint install clean distclean FORCE

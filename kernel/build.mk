@@ -14,7 +14,7 @@ KERNEL_BUILT   := $(STAMP)/kernel-$(KERNEL_FLAVOUR).built
 KERNEL_CONFIGURED := $(STAMP)/kernel-$(KERNEL_FLAVOUR).configured
 
 # In load order, for the guest's init.
-GUEST_MODULES := $(addprefix $(BUILD)/modules-$(KERNEL_FLAVOUR)/,virtio_mem.ko virtio_balloon.ko)
+GUEST_MODULES := $(addprefix $(BUILD)/modules/,virtio_mem.ko virtio_balloon.ko)
 
 UML            := $(BUILD)/uml/linux
 UML_CONFIGS    := $(addprefix kernel/configs/,base.config um.config cfph.config)
@@ -34,13 +34,15 @@ $(KERNEL_BUILT): $(KERNEL_CONFIGURED)
 	$(Q)ln -sfn src/linux/build-$(KERNEL_FLAVOUR) $(KERNEL_OBJ)
 	$(Q)$(RUN) kernel $(LOG)/kernel-$(KERNEL_FLAVOUR).log \
 		$(KMAKE) O=build-$(KERNEL_FLAVOUR) ARCH=x86_64 bzImage modules
-	$(Q)mkdir -p $(dir $(firstword $(GUEST_MODULES)))
-	$(Q)for m in $(notdir $(GUEST_MODULES)); do \
-		rsync -c $(KERNEL_OBJ)/drivers/virtio/$$m $(dir $(firstword $(GUEST_MODULES))); done
 	$(Q)touch $@
 
-# Not updated by an own recipe, but what a rule elsewhere may depend on.
-$(KERNEL_IMAGE) $(GUEST_MODULES): $(KERNEL_BUILT) ;
+# Made by the recipe above, named here for rules elsewhere.
+$(KERNEL_IMAGE): $(KERNEL_BUILT) ;
+
+# Copies, so that going from DEBUG=1 and back makes a new initramfs each time.
+$(GUEST_MODULES): $(BUILD)/modules/%: $(KERNEL_BUILT) FORCE
+	@mkdir -p $(@D)
+	$(Q)cmp -s $(KERNEL_OBJ)/drivers/virtio/$* $@ || cp $(KERNEL_OBJ)/drivers/virtio/$* $@
 
 $(STAMP)/uml.configured: $(UML_CONFIGS) kernel/config.sh $(LINUX_PREPARED)
 	@echo "[uml] configuring $(notdir $(UML_CONFIGS))"

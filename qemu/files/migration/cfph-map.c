@@ -272,7 +272,10 @@ const char *ram_cfph_map_check(const RamCfphMap *map)
 
 /* --- the bits --- */
 
-/* The mutant: keep what each sync read, and decide from it. */
+/*
+ * The mutant: keep what each sync read, and decide from it.  A migration can
+ * end without any sync between the registration and the last one.
+ */
 static void ram_cfph_view_stale(RamCfphView *view, RamCfphWhen when)
 {
     RamCfphMap *map = view->map;
@@ -281,7 +284,8 @@ static void ram_cfph_view_stale(RamCfphView *view, RamCfphWhen when)
         map->stale = g_new0(void *, map->nr_leaves);
     }
     for (size_t i = 0; i < map->nr_leaves; i++) {
-        if (when == RAM_CFPH_SYNC && view->words[i]) {
+        if (when != RAM_CFPH_FINAL && view->words[i] &&
+            (when == RAM_CFPH_SYNC || !map->stale[i])) {
             g_free(map->stale[i]);
             map->stale[i] = g_memdup2(view->words[i], LEAF_BYTES);
         }

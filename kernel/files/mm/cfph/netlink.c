@@ -109,8 +109,8 @@ int cfph_nl_get_doit(struct sk_buff *skb, struct genl_info *info)
 /* --- CFPH_CMD_STATS_GET --- */
 
 /*
- * The spec and CFPH_COUNTERS have the same counters in the same order, so the
- * n-th of struct cfph_counters is attribute n + 1.
+ * The spec and struct cfph_counters have the same counters in the same order,
+ * so the n-th member is attribute n + 1.
  */
 #define CFPH_NL_COUNTERS	(sizeof(struct cfph_counters) / sizeof(u64))
 

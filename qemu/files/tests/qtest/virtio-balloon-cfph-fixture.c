@@ -7,8 +7,8 @@
  *
  * The migration is kept slow until the test has said what it wants to say, and
  * then stops once more before the final sync.  With SLOW_BANDWIDTH, QEMU sends
- * one buffer of 32 KiB in 100 ms (it does not count what it has not flushed),
- * so the filler keeps it away from the areas for minutes.
+ * 32 pages in 100 ms (it does not count what it has not flushed), so the filler
+ * keeps it away from the areas for almost a minute.
  */
 
 #include "qemu/osdep.h"
