@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The test guest's initramfs: $(INITRAMFS).  Nothing here needs to be root.
+#
+# Uses from the including makefile: BUILD, LINUX_SRC (for usr/gen_init_cpio.c),
+# GUEST_MODULES (.ko files in load order), FPCTL, GUEST_PROGRAMS (more programs
+# to put in, with their libraries), Q (quiet prefix), CC.
+# A second archive may be put behind this one: the kernel unpacks both.
+
+GUEST_DIR      := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
+GUEST_BUILD    := $(BUILD)/guest
+INITRAMFS      := $(GUEST_BUILD)/initramfs.cpio.gz
+GUEST_BUSYBOX  ?= /bin/busybox
+GUEST_PROGRAMS ?= /usr/bin/trace-cmd
+GUEST_CFLAGS   ?= -static -O2 -g0 -Wall -Wextra
+
+GUEST_LOAD_SRC := $(addprefix $(GUEST_DIR)/,load.c stress.c pattern.c ctl.c)
+GUEST_LOAD_HDR := $(addprefix $(GUEST_DIR)/,load.h pattern.h ctl.h)
+
+$(GUEST_BUILD)/cfph-load: $(GUEST_LOAD_SRC) $(GUEST_LOAD_HDR)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(GUEST_CFLAGS) -o $@ $(GUEST_LOAD_SRC)
+
+$(GUEST_BUILD)/agent: $(GUEST_DIR)/agent.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(GUEST_CFLAGS) -o $@ $<
+
+$(GUEST_BUILD)/kexec-now: $(GUEST_DIR)/kexec.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(GUEST_CFLAGS) -o $@ $<
+
+$(GUEST_BUILD)/gen_init_cpio: $(LINUX_SRC)/usr/gen_init_cpio.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -O2 -o $@ $<
+
+$(INITRAMFS): $(GUEST_DIR)/init $(GUEST_DIR)/cpio-list.sh \
+	      $(GUEST_BUILD)/cfph-load $(GUEST_BUILD)/agent \
+	      $(GUEST_BUILD)/kexec-now $(GUEST_BUILD)/gen_init_cpio $(GUEST_MODULES) $(FPCTL)
+	@echo "  CPIO    $@"
+	$(Q)$(GUEST_DIR)/cpio-list.sh $(GUEST_DIR)/init $(GUEST_BUSYBOX) \
+		$(GUEST_BUILD) $(GUEST_MODULES) -- $(FPCTL) $(GUEST_PROGRAMS) \
+		>$(GUEST_BUILD)/cpio.list
+	$(Q)$(GUEST_BUILD)/gen_init_cpio -t 1 $(GUEST_BUILD)/cpio.list \
+		>$(GUEST_BUILD)/initramfs.cpio
+	$(Q)gzip -n -f -6 $(GUEST_BUILD)/initramfs.cpio
+
+.PHONY: initramfs
+initramfs: $(INITRAMFS)

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Where the built things are: environment variables that the makefile sets."""
+
+import os
+import sys
+
+
+class ConfigError(Exception):
+    """Something that the harness needs is not there."""
+
+
+def _path(name):
+    value = os.environ.get(name)
+    if not value:
+        raise ConfigError(f"{name} is not set: run this through make")
+    if not os.path.exists(value):
+        raise ConfigError(f"{name}={value}: no such file, has it been built?")
+    return value
+
+
+def qemu():
+    return _path("QEMU")
+
+
+def kernel():
+    return _path("KERNEL_IMAGE")
+
+
+def initramfs():
+    return _path("INITRAMFS")
+
+
+def uml():
+    return _path("UML")
+
+
+def qemu_build():
+    return _path("QEMU_BUILD")
+
+
+def top():
+    """The top of the repository."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    return os.path.dirname(os.path.dirname(os.path.dirname(here)))
+
+
+def out_dir(*names):
+    """A directory for logs and results, made if it is not there."""
+    path = os.path.join(os.path.abspath(os.environ.get("BUILD", "build")),
+                        "selftests", *names)
+    os.makedirs(path, exist_ok=True)
+    return path
+
+
+def firmware_dirs():
+    """QEMU that runs from its build tree does not look where Debian's is."""
+    dirs = os.environ.get("FIRMWARE", "/usr/share/seabios:/usr/share/qemu")
+    return [d for d in dirs.split(":") if os.path.isdir(d)]
+
+
+def import_qmp():
+    """QEMU's own QMP library, from the source tree that QEMU was built from."""
+    source = _path("QEMU_SRC")
+    path = os.path.join(source, "python")
+    if path not in sys.path:
+        sys.path.insert(0, path)
+    # pylint: disable=import-outside-toplevel,import-error
+    from qemu.qmp import ExecuteError, QMPError
+    from qemu.qmp.legacy import QEMUMonitorProtocol
+    return QEMUMonitorProtocol, ExecuteError, QMPError
+
+
+def parse_size(text):
+    """'2G', '512M' -> bytes."""
+    units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+    unit = units.get(text[-1:].upper())
+    try:
+        return int(text[:-1]) * unit if unit else int(text)
+    except ValueError:
+        raise ConfigError(f"'{text}' is not a size: write 512M or 2G") from None

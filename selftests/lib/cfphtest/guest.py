@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What tests and the demo ask of a booted guest."""
+
+import json
+import re
+
+from .vm import VMError
+
+
+class GuestError(VMError):
+    """The guest is not as it must be."""
+
+
+def check_stamp(vm, limit=60):
+    """Every page of the stamped area holds what was put there."""
+    code, text = vm.run("stamp check", limit)
+    if code:
+        raise GuestError(f"{vm.name}: stamped area is wrong: {text.strip()}")
+    return text.strip()
+
+
+def check_stress(vm, command="check", limit=150):
+    code, text = vm.run(f"stress {command}", limit)
+    if code:
+        raise GuestError(f"{vm.name}: {text.strip()}")
+    return {k: int(v) for k, v in re.findall(r"(\w+)=(\d+)", text)}
+
+
+def fpctl(vm, words="show"):
+    """fpctl -j, decoded."""
+    return json.loads(vm.sh(f"fpctl -j {words}"))
+
+
+def debugfs(name):
+    return f"/sys/kernel/debug/cfph/{name}"
+
+
+def settled(vm):
+    """Wait until the map is ready; the kernel builds it in the background."""
+    code, text = vm.run(
+        "for i in $(seq 1 400); do fpctl -j show | tr -d ' ' | "
+        "grep -q '\"state\":\"ready\"' && exit 0; usleep 50000; done; "
+        "fpctl show; exit 1")
+    if code:
+        raise GuestError(f"{vm.name}: the map does not get ready: {text}")
+
+
+def check_map(vm):
+    """The kernel's own oracle: map and buddy lists agree, block by block."""
+    settled(vm)
+    text = vm.sh(f"cat {debugfs('verify')}").strip()
+    if not text.startswith("ok "):
+        raise GuestError(f"{vm.name}: debugfs cfph/verify: {text}")
+    return text
+
+
+def check_console(*vms):
+    """No warning, no oops, no hung task in any console log."""
+    for vm in vms:
+        lines = vm.console_trouble()
+        if lines:
+            raise GuestError(f"{vm.name}: in the kernel log: " +
+                             " | ".join(lines[:5]))

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The integrity test: a migration under load loses no page that is owned.
+
+Every variant goes the same way: load the guest, migrate it in a way that makes
+several rounds, compare all memory with the destination still held, let it run,
+and have the load check all that it holds.
+"""
+
+from . import guest, oracle
+from .migrate import UNLIMITED, Migration
+from .registry import need
+from .vm import VMError
+
+SLOW = 40_000_000       # bytes a second: pages change while a round is sent
+# With a downtime limit of 1 ms this allows a rest of 64 bytes, which is none:
+# it does not end even while the guest boots and has next to nothing in use.
+CRAWL = 64_000
+
+
+class Lost(VMError):
+    """The destination does not have what the source had."""
+
+
+def load(vm, stamp_mib=24, stress_mib=None, workers=3):
+    """Start the workloads; returns when memory has been used up once."""
+    if vm.spec.hints == "cfph":     # the oracle, all the time, where there is one
+        knob = guest.debugfs("verify_random_ms")
+        vm.sh(f"[ ! -e {knob} ] || echo 250 >{knob}")
+    vm.sh(f"stamp start --mib {stamp_mib}")
+    stress_mib = stress_mib or (vm.spec.mem >> 20) * 35 // 100
+    disk = " --disk /dev/vda" if vm.spec.disk else ""
+    vm.sh(f"stress start --mib {stress_mib} --workers {workers}{disk}", 120)
+    guest.check_stress(vm)
+
+
+def several_rounds(src, dst, passes=4, middle=None, **options):
+    """Migrate slowly for some rounds, then let it converge.
+
+    `middle` is called with the migration while it is still slow.
+    """
+    options.setdefault("bandwidth", SLOW)
+    migration = Migration(src, dst, downtime_ms=1, **options).start()
+    migration.wait_pass(2, 120)
+    if middle:
+        middle(migration)
+    # A smaller rest than this does not exist, so it cannot end by itself.
+    migration.set(max_bandwidth=SLOW * 5)
+    migration.wait_pass(passes, 120)
+    migration.set(max_bandwidth=UNLIMITED, downtime_limit=10_000)
+    return migration.finish()
+
+
+def long_round(src, dst):
+    """One slow round, then the stop, with no dirty-bitmap sync in between.
+
+    A downtime limit of 0 is never met by a rest that is not nothing, so QEMU
+    looks at the dirty log again only when it has stopped the guest: the pages
+    that were free seconds ago, and those that are free now, differ most.
+    """
+    return Migration(src, dst, bandwidth=SLOW * 2,
+                     downtime_ms=0).start().finish()
+
+
+def compare(ctx, src, dst, **options):
+    """Raise Lost unless every page that differs was free, and the map true."""
+    verdict = oracle.compare(src, dst, ctx.logs, **options)
+    ctx.say(f"memory: {verdict}")
+    if verdict.lost or verdict.map_lies or verdict.map_gaps:
+        raise Lost(f"memory comparison: {verdict}")
+    return verdict
+
+
+def resume(dst):
+    dst.qmp("cont")
+
+
+def verify(ctx, vm, stop=True):
+    """The running guest: load, stamps, map, kernel log."""
+    counts = guest.check_stress(vm, "stop" if stop else "check")
+    ctx.say(f"{vm.name}: stress: " +
+            " ".join(f"{k}={v}" for k, v in counts.items()))
+    guest.check_stamp(vm)
+    if vm.spec.hints == "cfph":
+        ctx.say(f"{vm.name}: map: {guest.check_map(vm)}")
+    guest.check_console(vm)
+
+
+def need_hints(ctx, info):
+    """The hints have had an effect, or the test would prove nothing."""
+    ram = info["ram"]
+    deferred = ram.get("free-pages-deferred")
+    skipped = ram.get("free-pages-skipped")
+    ctx.say(f"migration: {info['total-time']} ms, downtime "
+            f"{info['downtime']} ms, {ram['dirty-sync-count']} rounds, "
+            f"{ram['transferred'] >> 10} KiB, deferred {deferred}, "
+            f"skipped {skipped}")
+    need(skipped, f"no page was skipped: {ram}")
+
+
+def integrity(ctx, spec, hops=1, hints=True, stress_mib=None,
+              way=several_rounds, **options):
+    """The whole way, `hops` times; memory is compared after each hop."""
+    src, dst = ctx.pair(spec)
+    load(src, stress_mib=stress_mib)
+    for hop in range(hops):
+        info = way(src, dst, **options)
+        if hints:
+            need_hints(ctx, info)
+        compare(ctx, src, dst)
+        guest.check_console(src)
+        src.close()
+        resume(dst)
+        last = hop == hops - 1
+        verify(ctx, dst, stop=last)
+        if not last:
+            src, dst = dst, ctx.destination(spec)
+    return dst

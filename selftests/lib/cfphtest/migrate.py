@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Moving a guest from one QEMU to another, step by step."""
+
+import os
+import shutil
+import tempfile
+
+from .vm import VMError
+
+GBE10 = 1_250_000_000           # bytes a second of a 10 GbE link
+MBPS100 = 100_000_000           # the slow link of the churn case
+UNLIMITED = 1 << 40
+
+ENDED = ("completed", "failed", "cancelled")
+
+
+class MigrationFailed(VMError):
+    """It ended, but not with "completed"."""
+
+
+def _status(*wanted):
+    return lambda e: (e["event"] == "MIGRATION" and
+                      e["data"]["status"] in wanted)
+
+
+class Migration:
+    """One migration from src to dst; dst was started with incoming=True."""
+
+    def __init__(self, src, dst, bandwidth=UNLIMITED, downtime_ms=300,
+                 caps=(), params=None, tcp=False):
+        self.src, self.dst = src, dst
+        self._tmp = tempfile.mkdtemp(prefix="cfph-")
+        self.uri = ("tcp:127.0.0.1:0" if tcp else
+                    "unix:" + os.path.join(self._tmp, "migration"))
+        self._tcp = tcp
+        caps = [{"capability": c, "state": True} for c in caps]
+        if caps:
+            src.qmp("migrate-set-capabilities", capabilities=caps)
+            dst.qmp("migrate-set-capabilities", capabilities=caps)
+        self.set(max_bandwidth=bandwidth, downtime_limit=downtime_ms,
+                 **(params or {}))
+        if params:
+            dst.qmp("migrate-set-parameters", **params)
+
+    def set(self, **params):
+        self.src.qmp("migrate-set-parameters", **params)
+
+    def start(self):
+        self.src.take_events()
+        self.src.events.clear()
+        self.dst.qmp("migrate-incoming", uri=self.uri)
+        uri = self.uri
+        if self._tcp:
+            address = self.dst.qmp("query-migrate")["socket-address"][0]
+            uri = f"tcp:127.0.0.1:{address['port']}"
+        self.src.qmp("migrate", uri=uri)
+        return self
+
+    def wait_pass(self, number, limit=60):
+        """Until `number` dirty-bitmap syncs have been made."""
+        def match(event):
+            if _status(*ENDED)(event):
+                raise MigrationFailed(
+                    f"ended ({event['data']['status']}) before pass {number}")
+            return (event["event"] == "MIGRATION_PASS" and
+                    event["data"]["pass"] >= number)
+        self.src.wait_event(match, limit)
+        return self
+
+    def wait_end(self, limit=120):
+        """'completed', 'failed' or 'cancelled'."""
+        event = self.src.wait_event(_status(*ENDED), limit)
+        return event["data"]["status"]
+
+    def finish(self, limit=120):
+        """Wait for success on both sides; returns query-migrate."""
+        status = self.wait_end(limit)
+        info = self.info()
+        if status != "completed":
+            raise MigrationFailed(
+                f"migration {status}: {info.get('error-desc', 'no reason')}; "
+                f"source: {self.src.said().strip()[-300:]}; "
+                f"destination: {self.dst.said().strip()[-300:]}")
+        self.dst.wait_event(_status("completed"), limit)
+        self.close()
+        return info
+
+    def cancel(self, limit=30):
+        self.src.qmp("migrate_cancel")
+        event = self.src.wait_event(_status(*ENDED), limit)
+        self.close()
+        return event["data"]["status"]
+
+    def info(self):
+        return self.src.qmp("query-migrate")
+
+    def close(self):
+        shutil.rmtree(self._tmp, ignore_errors=True)
+
+
+def migrate(src, dst, limit=120, **options):
+    """Start, wait, return query-migrate of the source."""
+    return Migration(src, dst, **options).start().finish(limit)

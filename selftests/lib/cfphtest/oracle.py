@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The end-state oracle: was any page lost that somebody owned?
+
+With the source stopped after a migration and the destination not yet running,
+all RAM of both is dumped and compared.  A page may differ only if it was free
+when the source stopped.  Which pages were free is read from the guest kernel's
+own page array (struct page: PageBuddy and the order) in the source's dump, not
+from the map of free pages: a map that lies must not vouch for itself.
+
+Knows the layout of struct page of Linux 6.12 on x86-64, and checks that what
+it reads makes sense.  Needs nokaslr and nopti on the guest's command line.
+"""
+
+import mmap
+import os
+import re
+import struct
+
+from .vm import VMError
+
+PAGE = 4096
+VMEMMAP = 0xffffea0000000000    # 4-level page tables, nokaslr
+STRUCT_PAGE = 64
+SECTION_PAGES = 32768           # one 2 MiB piece of the page array
+PGTY_BUDDY = 0xf0
+MAX_ORDER = 10
+
+
+class OracleError(VMError):
+    """The oracle itself does not work here: no verdict."""
+
+
+class Dump:
+    """All RAM of one stopped guest, in files, by guest-physical address."""
+
+    def __init__(self, vm, ranges, directory, tag):
+        self.parts = []         # (first address, bytes, mmap)
+        for start, end in ranges:
+            path = os.path.join(directory, f"{tag}.{start:x}")
+            vm.qmp("pmemsave", val=start, size=end - start, filename=path)
+            with open(path, "rb") as file:
+                data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            os.unlink(path)     # the mapping keeps it
+            self.parts.append((start, end - start, data))
+
+    def read(self, addr, size):
+        for start, length, data in self.parts:
+            if start <= addr and addr + size <= start + length:
+                return data[addr - start:addr - start + size]
+        raise OracleError(f"address {addr:#x} is not in RAM")
+
+    def close(self):
+        for _, _, data in self.parts:
+            data.close()
+
+
+def ram_ranges(vm):
+    """[start, end) of the guest's RAM, from QEMU's flat view."""
+    names = "|".join(re.escape(name) for name in vm.spec.ram_names())
+    line = re.compile(rf"^\s*([0-9a-f]+)-([0-9a-f]+) \(prio \d+, ram\): "
+                      rf"(?:{names})(?: |$)")
+    ranges = []
+    text = vm.hmp("info mtree -f")
+    view = ""
+    for block in re.split(r"(?=FlatView #)", text):
+        if "AS \"memory\"" in block:
+            view = block
+    for row in view.splitlines():
+        hit = line.match(row)
+        if not hit:
+            continue
+        start, end = int(hit[1], 16), int(hit[2], 16) + 1
+        if ranges and ranges[-1][1] == start:
+            start = ranges.pop()[0]
+        if start % PAGE == 0 and end % PAGE == 0:
+            ranges.append((start, end))
+    if not ranges:
+        raise OracleError("no RAM in 'info mtree -f'")
+    return ranges
+
+
+def differing(a, b):
+    """Page frame numbers whose contents are not the same, ascending."""
+    big = 512 * PAGE
+    for (start, size, x), (_, _, y) in zip(a.parts, b.parts):
+        for off in range(0, size, big):
+            if x[off:off + big] == y[off:off + big]:
+                continue
+            for page in range(off, min(off + big, size), PAGE):
+                if x[page:page + PAGE] != y[page:page + PAGE]:
+                    yield (start + page) // PAGE
+
+
+class FreePages:
+    """PageBuddy of every page, from the dumped page array."""
+
+    def __init__(self, vm, dump):
+        self._vm, self._dump = vm, dump
+        self._sections = {}
+        self.blocks = 0         # free blocks seen, for the sanity check
+
+    def _section(self, pfn):
+        index = pfn // SECTION_PAGES
+        if index not in self._sections:
+            self._sections[index] = self._load(index)
+        return self._sections[index]
+
+    def _load(self, index):
+        virt = VMEMMAP + index * SECTION_PAGES * STRUCT_PAGE
+        text = self._vm.hmp(f"gva2gpa {virt:#x}")
+        hit = re.search(r"gpa:\s*0x([0-9a-f]+)", text)
+        if not hit:
+            raise OracleError(f"no page array at {virt:#x}: {text.strip()}")
+        array = self._dump.read(int(hit[1], 16), SECTION_PAGES * STRUCT_PAGE)
+        free = bytearray(SECTION_PAGES)
+        owned = bytearray(SECTION_PAGES)
+        # private @40, page_type @48, _refcount @52
+        for i, fields in enumerate(
+                struct.iter_unpack("<40xQIi8x", array)):
+            order, page_type, refcount = fields
+            owned[i] = refcount != 0
+            if page_type >> 24 != PGTY_BUDDY:
+                continue
+            if order > MAX_ORDER or i & ((1 << order) - 1):
+                raise OracleError(
+                    f"pfn {index * SECTION_PAGES + i:#x}: free block of order "
+                    f"{order}: this is not the struct page of Linux 6.12")
+            self.blocks += 1
+            free[i:i + (1 << order)] = b"\1" * (1 << order)
+        return free, owned
+
+    def section_free(self, pfn):
+        """One byte per page of the section that begins at pfn: 1 = free."""
+        return self._section(pfn)[0]
+
+    def is_free(self, pfn):
+        return self._section(pfn)[0][pfn % SECTION_PAGES]
+
+    def has_reference(self, pfn):
+        return self._section(pfn)[1][pfn % SECTION_PAGES]
+
+    def total(self, ranges):
+        """All free pages; loads the whole page array."""
+        sections = {section for start, end in ranges
+                    for section in range(start // PAGE // SECTION_PAGES,
+                                         -(-end // PAGE // SECTION_PAGES))}
+        return sum(sum(self._section(section * SECTION_PAGES)[0])
+                   for section in sections)
+
+
+def registered_leaves(vm):
+    """{first pfn: address} of the map that the decision was made from.
+
+    Empty if there was none.  From the trace events of the source's device.
+    """
+    text = vm.trace_text()
+    decided = re.findall(r"ram_cfph_decide .* refused='(.*)' ", text)
+    if not decided or decided[-1]:
+        return {}
+    text = text[text.rfind("virtio_balloon_cfph_register"):]
+    return {int(pfn, 16): int(addr, 16) for pfn, addr in re.findall(
+        r"virtio_balloon_cfph_leaf .*first_pfn=0x([0-9a-f]+) "
+        r"addr=0x([0-9a-f]+)", text)}
+
+
+def map_errors(leaves, pages, dump):
+    """Pages for which the map and the page array do not agree: (lies, gaps).
+
+    A lie is a page that is in use and that the map calls free; a gap is a free
+    page that it does not know of, which costs time only.
+    """
+    lies, gaps = [], []
+    for first_pfn, addr in leaves.items():
+        bits = int.from_bytes(dump.read(addr, PAGE), "little")
+        free = pages.section_free(first_pfn)
+        text = f"{bits:0{SECTION_PAGES}b}"[::-1]
+        if text == "".join("1" if f else "0" for f in free):
+            continue
+        for i, is_free in enumerate(free):
+            if (text[i] == "1") == bool(is_free):
+                continue
+            (gaps if is_free else lies).append(first_pfn + i)
+    return lies, gaps
+
+
+class Verdict:
+    """What the comparison has found."""
+
+    def __init__(self):
+        self.pages = 0          # compared
+        self.differ = 0         # of which not the same
+        self.free = 0           # of which free: they may differ
+        self.free_total = 0     # free pages of the guest at the stop
+        self.in_flight = []     # no owner yet, allocator was stopped midway
+        self.lost = []          # owned and not the same: a bug
+        self.map_leaves = 0     # of the map that was read at the stop
+        self.map_lies = []      # in use, and free in the map
+        self.map_gaps = []      # free, and not in the map
+
+    def __str__(self):
+        text = (f"{self.pages} pages compared, {self.differ} differ, "
+                f"{self.free} of them free (of {self.free_total} free), "
+                f"{len(self.in_flight)} in the allocator's hands, "
+                f"{len(self.lost)} LOST; map at the stop: "
+                f"{self.map_leaves} leaves, {len(self.map_lies)} lies, "
+                f"{len(self.map_gaps)} gaps")
+        if self.lost:
+            text += ": pfn " + " ".join(f"{p:#x}" for p in self.lost[:12])
+        return text
+
+
+def compare(src, dst, directory, no_kernel=False):
+    """Compare two stopped guests; returns a Verdict.
+
+    @no_kernel: no Linux with a page array runs in it, so no page counts as free.
+    """
+    for vm in (src, dst):
+        running = vm.qmp("query-status")["running"]
+        if running:
+            raise OracleError(f"{vm.name} runs: nothing to compare")
+    ranges = ram_ranges(src)
+    if ranges != ram_ranges(dst):
+        raise OracleError("source and destination have different RAM")
+    verdict = Verdict()
+    a = Dump(src, ranges, directory, "src")
+    b = Dump(dst, ranges, directory, "dst")
+    try:
+        pages = FreePages(src, a)
+        verdict.pages = sum(end - start for start, end in ranges) // PAGE
+        if no_kernel:
+            verdict.lost = list(differing(a, b))
+            verdict.differ = len(verdict.lost)
+            return verdict
+        verdict.free_total = pages.total(ranges)
+        if not verdict.free_total:
+            raise OracleError("no free page at all: the page array was "
+                              "not found")
+        # A vCPU can stop inside zone->lock with a block that is no longer
+        # PageBuddy and not yet anybody's.  At most one block per vCPU.
+        slack = src.spec.smp << MAX_ORDER
+        leaves = registered_leaves(src)
+        verdict.map_leaves = len(leaves)
+        lies, verdict.map_gaps = map_errors(leaves, pages, a)
+        unowned = [pfn for pfn in lies if _alone(pages, pfn)]
+        verdict.map_lies = (lies if len(unowned) > slack else
+                            sorted(set(lies) - set(unowned)))
+        if len(verdict.map_gaps) <= slack:
+            verdict.map_gaps = []
+        for pfn in differing(a, b):
+            verdict.differ += 1
+            if pages.is_free(pfn):
+                verdict.free += 1
+            elif not pages.has_reference(pfn) and \
+                    len(verdict.in_flight) < slack and \
+                    _alone(pages, pfn):
+                verdict.in_flight.append(pfn)
+            else:
+                verdict.lost.append(pfn)
+    finally:
+        a.close()
+        b.close()
+    return verdict
+
+
+def _alone(pages, pfn):
+    """Not a tail of somebody's compound page: the block's head is unowned."""
+    for order in range(MAX_ORDER + 1):
+        if pages.has_reference(pfn & ~((1 << order) - 1)):
+            return False
+    return True

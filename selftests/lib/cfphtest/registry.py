@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The tests by name, and what each gets to work with."""
+
+import contextlib
+import os
+import shutil
+
+from . import config
+from .vm import VM, Spec
+
+
+class Skip(Exception):
+    """A host tool is missing.  For nothing else: a failed build is a failure."""
+
+
+class Failure(Exception):
+    """What was to be shown does not hold."""
+
+
+class Test:
+    def __init__(self, name, limit, function):
+        self.name, self.limit, self.function = name, limit, function
+
+    @property
+    def about(self):
+        return (self.function.__doc__ or "").strip().splitlines()[0]
+
+
+TESTS = {}
+
+
+def test(name, limit=180):
+    """Decorator: register a test under `name` with a time limit in seconds."""
+    def add(function):
+        assert name not in TESTS, name
+        TESTS[name] = Test(name, limit, function)
+        return function
+    return add
+
+
+def _newc(name, data):
+    """One regular file in cpio's newc format."""
+    name = name.lstrip("/").encode() + b"\0"
+    fields = (0, 0o100755, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name), 0)
+    head = b"070701" + b"".join(b"%08X" % f for f in fields) + name
+    head += b"\0" * (-len(head) % 4)
+    return head + data + b"\0" * (-len(data) % 4)
+
+
+class Context:
+    """Logs, accelerator, and the VMs of one test; closes them at the end."""
+
+    def __init__(self, name, accelerator):
+        self.accel = accelerator
+        self.logs = config.out_dir("check", name)
+        self.vms = []
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self._stack.close()
+
+    @staticmethod
+    def say(text):
+        print(f"# {text}", flush=True)
+
+    def spec(self, **fields):
+        fields.setdefault("accel", self.accel)
+        fields.setdefault("hints", "cfph")
+        return Spec(**fields)
+
+    def vm(self, spec, name, **options):
+        vm = self._stack.enter_context(VM(spec, name, self.logs, **options))
+        self.vms.append(vm)
+        return vm
+
+    def pair(self, spec, dst_spec=None, paused=True, **options):
+        """A booted source and a destination that waits, held by -S."""
+        src = self.vm(spec, f"src{len(self.vms)}", **options)
+        dst = self.vm(dst_spec or spec, f"dst{len(self.vms)}", incoming=True,
+                      paused=paused)
+        src.boot()
+        return src, dst
+
+    def disk(self, mib=16):
+        """A raw image for a guest that takes it along (both ends open it)."""
+        path = os.path.join(self.logs, "disk.raw")
+        with open(path, "wb") as image:
+            image.truncate(mib << 20)
+        return path
+
+    def initrd_with(self, files):
+        """The usual initramfs with {guest path: host path} added behind it."""
+        path = os.path.join(self.logs, "initrd")
+        with open(config.initramfs(), "rb") as first, open(path, "wb") as out:
+            shutil.copyfileobj(first, out)
+            out.write(b"\0" * (-out.tell() % 4))
+            for name, source in files.items():
+                with open(source, "rb") as file:
+                    out.write(_newc(name, file.read()))
+            out.write(_newc("TRAILER!!!", b""))
+        return path
+
+    def destination(self, spec, paused=True):
+        return self.vm(spec, f"dst{len(self.vms)}", incoming=True,
+                       paused=paused)
+
+
+def need(condition, text):
+    """Fail unless it holds."""
+    if not condition:
+        raise Failure(text)

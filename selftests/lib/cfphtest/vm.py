@@ -1,0 +1,362 @@
+# SPDX-License-Identifier: GPL-2.0
+"""One QEMU process and the guest in it.
+
+Owns the process, its QMP connection, its console log and its sockets.  A VM
+ends with its `with` block, and with the test process, whatever happens: no
+other process is ever looked for or killed.
+"""
+
+import asyncio
+import ctypes
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+from . import config
+from .agent import Agent, AgentError
+
+BOOT_LIMIT = 120        # a loaded machine under TCG; 5 s is usual
+QMP_LIMIT = 60
+
+# What no console log may hold.
+TROUBLE = re.compile(
+    r"WARNING:|BUG:|Oops|Call Trace|Kernel panic|INFO: task .* blocked|"
+    r"rcu: INFO|stress: MISMATCH|unable to handle|general protection")
+
+
+class VMError(Exception):
+    """QEMU or the guest did something that the test cannot go on with."""
+
+
+class QemuDied(VMError):
+    """The QEMU process is gone; the text says what it said last."""
+
+
+def _die_with_parent():
+    """In the child: SIGKILL when the test process goes away."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+class Spec:
+    """What a guest and its machine look like; source and destination agree."""
+
+    def __init__(self, mem="384M", smp=2, machine="pc", accel="tcg",
+                 balloon=None, hints="off", kernel_args="", extra=(),
+                 backend=None, dummy=None, disk=None, machine_opts="",
+                 reboot=False, balloon_opts=(), mem_opts="", dimms=()):
+        self.mem = config.parse_size(mem)
+        self.smp = smp
+        self.machine = machine
+        self.accel = accel
+        self.hints = hints              # off | upstream | cfph | none
+        self.balloon = balloon
+        self.balloon_opts = list(balloon_opts)
+        self.kernel_args = kernel_args
+        self.extra = list(extra)
+        self.backend = backend          # None | "ram" | "memfd"
+        self.dummy = dummy              # size of an object before main RAM
+        self.disk = disk                # a raw image, or None
+        self.machine_opts = machine_opts
+        self.reboot = reboot            # False: a reboot ends QEMU
+        self.mem_opts = mem_opts        # e.g. "slots=2,maxmem=2G"
+        self.dimms = list(dimms)        # sizes of DIMMs that are plugged in
+
+    def but(self, **changes):
+        """A copy with some fields changed."""
+        other = Spec()
+        other.__dict__.update(self.__dict__)
+        for key, value in changes.items():
+            if key not in other.__dict__:
+                raise TypeError(f"no such field: {key}")
+            setattr(other, key, config.parse_size(value)
+                    if key == "mem" else value)
+        return other
+
+    def ram_names(self):
+        """Names of the memory regions that are the guest's RAM."""
+        return (["main" if self.backend else "pc.ram"] +
+                [f"hp{i}" for i in range(len(self.dimms))])
+
+    def balloon_device(self):
+        device = "virtio-balloon-pci,id=balloon0"
+        if self.hints == "upstream":
+            device += ",free-page-hint=on,iothread=io0"
+        elif self.hints == "cfph":
+            device += ",continuous-free-page-hint=on"
+        return ",".join([device] + self.balloon_opts)
+
+    def args(self):
+        mib = self.mem >> 20
+        args = []
+        machine = self.machine
+        if self.dummy:
+            # Created first, so main RAM does not start at ram offset 0.
+            args += ["-object", f"memory-backend-ram,id=dummy,size={self.dummy}"]
+        if self.backend:
+            kind = {"ram": "memory-backend-ram",
+                    "memfd": "memory-backend-memfd,share=on"}[self.backend]
+            args += ["-object", f"{kind},id=main,size={mib}M"]
+            machine += ",memory-backend=main"
+        if self.machine_opts:
+            machine += "," + self.machine_opts
+        args += ["-machine", machine, "-m",
+                 ",".join(filter(None, [f"{mib}M", self.mem_opts])),
+                 "-smp", str(self.smp)]
+        for i, size in enumerate(self.dimms):
+            args += ["-object", f"memory-backend-ram,id=hp{i},size={size}",
+                     "-device", f"pc-dimm,id=dimm{i},memdev=hp{i}"]
+        if self.accel == "kvm":
+            args += ["-accel", "kvm", "-cpu", "host"]
+        else:
+            args += ["-accel", "tcg,thread=multi"]
+        if self.hints == "upstream":
+            args += ["-object", "iothread,id=io0"]
+        if self.hints != "none":
+            args += ["-device", self.balloon_device()]
+        if self.disk:
+            args += ["-drive", f"if=none,id=disk0,format=raw,file={self.disk}",
+                     "-device", "virtio-blk-pci,drive=disk0"]
+        if not self.reboot:
+            args += ["-no-reboot"]
+        return args + self.extra
+
+
+class VM:
+    """A running QEMU.  `with VM(spec, "src") as vm: vm.boot()`"""
+
+    def __init__(self, spec, name, log_dir=None, incoming=False, paused=False,
+                 qemu=None, kernel=None, initrd=None):
+        self.spec = spec
+        self.name = name
+        self.incoming = incoming
+        self._tmp = tempfile.mkdtemp(prefix="cfph-")
+        self._logs = log_dir or self._tmp
+        self.console = os.path.join(self._logs, f"{name}.console")
+        self.stderr = os.path.join(self._logs, f"{name}.stderr")
+        self.events = []
+        self._proc = None
+        self._qmp = None
+        qmp_class, self.QMPExecuteError, self.QMPError = config.import_qmp()
+        self._start(qmp_class, paused, qemu or config.qemu(),
+                    kernel or config.kernel(), initrd or config.initramfs())
+
+    # --- life ---
+
+    def _start(self, qmp_class, paused, qemu, kernel, initrd):
+        qmp = os.path.join(self._tmp, "qmp")
+        agent = os.path.join(self._tmp, "agent")
+        cmd = [qemu, "-nodefaults", "-no-user-config", "-display", "none",
+               "-name", self.name]
+        for path in config.firmware_dirs():
+            cmd += ["-L", path]
+        cmd += self.spec.args()
+        cmd += ["-kernel", kernel, "-initrd", initrd, "-append",
+                # nokaslr, nopti: the oracle walks the page array
+                "console=ttyS0 panic=-1 oops=panic nokaslr nopti " +
+                self.spec.kernel_args]
+        cmd += ["-chardev", f"file,id=con,path={self.console}",
+                "-serial", "chardev:con",
+                "-device", "virtio-serial-pci",
+                "-chardev", f"socket,id=agent,path={agent},server=on,wait=off",
+                # without an id there is no VSERPORT_CHANGE event
+                "-device", "virtserialport,id=port0,chardev=agent,"
+                "name=org.cfph.agent",
+                "-qmp", f"unix:{qmp},server=on,wait=off"]
+        # A few lines a migration; a QEMU without these events says nothing.
+        self.trace = os.path.join(self._logs, f"{self.name}.trace")
+        cmd += ["-D", self.trace, "-trace", "ram_cfph_*",
+                "-trace", "virtio_balloon_cfph_*"]
+        if self.incoming:
+            cmd += ["-incoming", "defer"]
+        if paused:
+            cmd += ["-S"]
+        self.cmd = cmd
+        with open(os.path.join(self._logs, f"{self.name}.cmd"), "w",
+                  encoding="utf-8") as out:
+            out.write(" ".join(cmd) + "\n")
+        with open(self.stderr, "wb") as err:
+            # pylint: disable=consider-using-with,subprocess-popen-preexec-fn
+            self._proc = subprocess.Popen(
+                cmd, stdin=subprocess.DEVNULL, stdout=err, stderr=err,
+                preexec_fn=_die_with_parent)
+        self.agent = Agent(agent, self.check_alive, self.name)
+        try:
+            self._connect(qmp_class, qmp)
+        except Exception:
+            self.close()
+            raise
+
+    def _connect(self, qmp_class, path):
+        deadline = time.monotonic() + QMP_LIMIT
+        while not os.path.exists(path):
+            # Nothing announces a socket; QEMU's death is noticed at once.
+            if time.monotonic() > deadline:
+                raise VMError(f"{self.name}: no QMP socket")
+            try:
+                self._proc.wait(0.02)
+            except subprocess.TimeoutExpired:
+                continue
+            self.check_alive()
+        self._qmp = qmp_class(path, nickname=self.name)
+        while True:
+            try:
+                self._qmp.connect()
+                break
+            except self.QMPError:
+                self.check_alive()
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)        # bound but not listening yet
+        self._qmp.settimeout(QMP_LIMIT)
+        self.qmp("migrate-set-capabilities", capabilities=[
+            {"capability": "events", "state": True}])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+    def close(self):
+        self.agent.close()
+        if self._qmp:
+            try:
+                self._qmp.close()
+            except Exception:  # pylint: disable=broad-except
+                pass            # it may have died in any way
+            self._qmp = None
+        if self._proc and self._proc.poll() is None:
+            self._proc.terminate()
+            try:
+                self._proc.wait(10)
+            except subprocess.TimeoutExpired:
+                self._proc.kill()
+                self._proc.wait()
+        shutil.rmtree(self._tmp, ignore_errors=True)
+
+    @property
+    def pid(self):
+        return self._proc.pid
+
+    def said(self):
+        """The last lines of QEMU's own output."""
+        with open(self.stderr, encoding="utf-8", errors="replace") as err:
+            return err.read()
+
+    def check_alive(self):
+        code = self._proc.poll()
+        if code is not None:
+            tail = " | ".join(self.said().strip().splitlines()[-3:])
+            raise QemuDied(f"{self.name}: QEMU has ended with {code}: {tail}")
+
+    # --- QMP ---
+
+    def qmp(self, command, **args):
+        """A QMP command; '_' in argument names stands for '-'."""
+        args = {key.replace("_", "-"): value for key, value in args.items()}
+        try:
+            return self._qmp.cmd(command, **args)
+        except self.QMPExecuteError:
+            raise
+        except Exception as err:  # whatever a dead connection raises
+            time.sleep(0)
+            try:
+                self._proc.wait(5)
+            except subprocess.TimeoutExpired:
+                pass
+            self.check_alive()
+            raise VMError(f"{self.name}: QMP {command}: {err!r}") from err
+
+    def hmp(self, line):
+        return self.qmp("human-monitor-command", command_line=line)
+
+    def wait_event(self, match, limit):
+        """The first event for which match(event) is true.
+
+        Events that do not match stay in self.events in order of arrival;
+        those that came before the call and were not taken count, too.
+        """
+        deadline = time.monotonic() + limit
+        seen = 0
+        while True:
+            while seen < len(self.events):
+                if match(self.events[seen]):
+                    return self.events.pop(seen)
+                seen += 1
+            left = deadline - time.monotonic()
+            if left <= 0:
+                last = [e["event"] for e in self.events[-8:]]
+                raise VMError(f"{self.name}: event did not come within "
+                              f"{limit} s; the last ones were {last}")
+            try:
+                self.events.append(self._qmp.pull_event(min(left, 1.0)))
+            except asyncio.TimeoutError:
+                self.check_alive()
+
+    def take_events(self):
+        """Collect what has arrived without waiting."""
+        while True:
+            event = self._qmp.pull_event(False)
+            if event is None:
+                return
+            self.events.append(event)
+
+    def rss_kib(self):
+        with open(f"/proc/{self.pid}/status", encoding="ascii") as status:
+            for line in status:
+                if line.startswith("VmRSS:"):
+                    return int(line.split()[1])
+        return 0
+
+    # --- the guest ---
+
+    def boot(self, limit=BOOT_LIMIT):
+        """Wait until the agent of a freshly started guest answers."""
+        try:
+            self.agent.sh("true", limit)
+        except AgentError as err:
+            raise VMError(f"{self.name}: the guest did not boot: {err}; "
+                          f"console: {self.console_tail()}") from None
+        return self
+
+    def sh(self, command, limit=60):
+        return self.agent.sh(command, limit)
+
+    def plug_dimm(self, size):
+        """Add a DIMM to the running guest, and to the spec."""
+        i = len(self.spec.dimms)
+        self.qmp("object-add", qom_type="memory-backend-ram", id=f"hp{i}",
+                 size=config.parse_size(size))
+        self.qmp("device_add", driver="pc-dimm", id=f"dimm{i}",
+                 memdev=f"hp{i}")
+        self.spec = self.spec.but(dimms=self.spec.dimms + [size])
+
+    def run(self, command, limit=60):
+        return self.agent.run(command, limit)
+
+    def console_text(self):
+        with open(self.console, encoding="utf-8", errors="replace") as con:
+            return con.read()
+
+    def trace_text(self):
+        """QEMU's trace events of cfph so far."""
+        if not os.path.exists(self.trace):
+            return ""
+        with open(self.trace, encoding="utf-8", errors="replace") as trace:
+            return trace.read()
+
+    def console_tail(self, lines=5):
+        return " | ".join(self.console_text().strip().splitlines()[-lines:])
+
+    def console_trouble(self):
+        """Lines of the console log that must not be there.
+
+        A WARN()'s own words stand in the line before it.
+        """
+        lines = self.console_text().splitlines()
+        return [(lines[i - 1] + " | " if i and "WARNING:" in line else "") +
+                line for i, line in enumerate(lines) if TROUBLE.search(line)]

@@ -1,0 +1,152 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0
+"""Runs the tests and prints KTAP.
+
+  run.sh [-l] [-j N] [NAME]...    all tests, or those whose name has NAME in it
+    -l      list them
+    -j N    N tests at a time (default 1)
+
+Each test is a process of its own with a time limit; when it ends, everything
+that it has started has ended.  Logs: $BUILD/selftests/check/<test>/.
+"""
+
+import argparse
+import concurrent.futures
+import ctypes
+import importlib
+import os
+import pkgutil
+import signal
+import subprocess
+import sys
+import time
+import traceback
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, "lib"), HERE]
+sys.dont_write_bytecode = True
+# pylint: disable=wrong-import-position
+from cfphtest import accel, config, ktap                        # noqa: E402
+from cfphtest.registry import TESTS, Context, Skip              # noqa: E402
+
+SKIP_CODE = 4
+GRACE = 20      # for a test to clean up after its time limit
+
+
+def load_tests():
+    import tests        # pylint: disable=import-outside-toplevel
+    for module in sorted(m.name for m in pkgutil.iter_modules(tests.__path__)):
+        importlib.import_module(f"tests.{module}")
+
+
+# --- inside the process of one test ---
+
+def _too_late(_sig, _frame):
+    raise TimeoutError("time limit")
+
+
+def run_one(name):
+    """Returns an exit code; says on stdout what happened."""
+    test = TESTS[name]
+    signal.signal(signal.SIGALRM, _too_late)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.alarm(test.limit)
+    with Context(name, accel.choose()) as ctx:
+        try:
+            test.function(ctx)
+            return 0
+        except Skip as err:
+            print(f"SKIP {err}")
+            return SKIP_CODE
+        except TimeoutError:
+            print(f"# not finished within {test.limit} s")
+            traceback.print_exc(limit=-3, chain=False)
+        except Exception as err:  # pylint: disable=broad-except
+            print(f"# {type(err).__name__}: {err}")
+            traceback.print_exc(limit=-4, chain=False)
+        finally:
+            signal.alarm(0)
+    return 1
+
+
+# --- the runner ---
+
+def _die_with_parent():
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def spawn(name):
+    """Run one test; (verdict, output, seconds)."""
+    start = time.monotonic()
+    cmd = [sys.executable, os.path.abspath(__file__), "--one", name]
+    # pylint: disable=consider-using-with,subprocess-popen-preexec-fn
+    proc = subprocess.Popen(cmd, stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            text=True, errors="replace",
+                            start_new_session=True,
+                            preexec_fn=_die_with_parent)
+    try:
+        text, _ = proc.communicate(timeout=TESTS[name].limit + GRACE)
+    except subprocess.TimeoutExpired:
+        # Its QEMUs die with it.
+        os.killpg(proc.pid, signal.SIGKILL)
+        text, _ = proc.communicate()
+        text += "# killed: did not end after its time limit\n"
+    verdict = {0: "ok", SKIP_CODE: "skip"}.get(proc.returncode, "not ok")
+    return verdict, text, time.monotonic() - start
+
+
+def run_all(names, jobs):
+    out = ktap.Printer(len(names))
+    os.environ["ACCEL"] = accel.choose(out.diag)
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        futures = [(name, pool.submit(spawn, name)) for name in names]
+        for name, future in futures:
+            verdict, text, seconds = future.result()
+            reason = ""
+            for line in text.splitlines():
+                if line.startswith("SKIP "):
+                    reason = line[5:]
+                elif line.startswith("# "):
+                    out.diag(f"{name}: {line[2:]}")
+                elif verdict == "not ok":
+                    out.diag(f"{name}: {line}")
+            if verdict == "not ok":
+                out.diag(f"{name}: logs in {config.out_dir('check', name)}")
+            out.result(name, verdict,
+                       reason if verdict == "skip" else f"{seconds:.0f} s")
+    out.summary()
+    return 1 if out.failed else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        prog="run.sh", description="Runs the tests and prints KTAP.")
+    parser.add_argument("-l", action="store_true", help="list the tests")
+    parser.add_argument("-j", type=int, metavar="N",
+                        default=int(os.environ.get("TEST_JOBS") or 1),
+                        help="tests at a time")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("name", nargs="*",
+                        help="only tests whose name has this in it")
+    args = parser.parse_args()
+    load_tests()
+    if args.one:
+        return run_one(args.one)
+    names = [n for n in TESTS
+             if not args.name or any(word in n for word in args.name)]
+    if args.l:
+        for name in names:
+            print(f"{name:24} {TESTS[name].about}")
+        return 0
+    if not names:
+        parser.error(f"no test has {' or '.join(args.name)} in its name; "
+                     "-l lists them")
+    return run_all(names, max(args.j, 1))
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except config.ConfigError as err:
+        sys.exit(f"run.sh: {err}")

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: GPL-2.0
+"""One guest, no migration (or one, to watch it from inside)."""
+
+import re
+
+from cfphtest import guest
+from cfphtest.guest import settled
+from cfphtest.integrity import several_rounds
+from cfphtest.registry import need, test
+
+
+def boot(ctx, **fields):
+    vm = ctx.vm(ctx.spec(**fields), "guest")
+    vm.boot()
+    return vm
+
+
+@test("guest-fpctl")
+def guest_fpctl(ctx):
+    """fpctl in a guest: show, stats, set, bad values, exit codes."""
+    vm = boot(ctx)
+    settled(vm)
+    show = guest.fpctl(vm)
+    ctx.say(f"show: {show}")
+    need(show["state"] == "ready", "the map is not ready")
+    need(show["reason"] == "none", "a reason, although it is not off")
+    need(0 < show["free-pages"] <= show["tracked-pages"], "page counts")
+    need(show["buffer-bytes"] < 1 << 20, "buffers of 1 MiB or more")
+    stats = guest.fpctl(vm, "stats")
+    need(stats["migrations"] == 0, "a migration, before there was one")
+    need(stats["scans"] == 1, "not one scan")
+
+    vm.sh("fpctl set interval-ms 50 drain round")
+    show = guest.fpctl(vm)
+    need((show["interval-ms"], show["drain"]) == (50, "round"), "set")
+    for words, code, text in (
+            ("set interval-ms 5", 2, "interval-ms"),
+            ("set interval-ms soon", 1, "interval-ms"),
+            ("set drain maybe", 1, "drain"),
+            ("set", 1, ""), ("nonsense", 1, "nonsense")):
+        got, said = vm.run(f"fpctl {words}")
+        need(got == code and text in said,
+             f"fpctl {words}: exit {got} (want {code}): {said.strip()}")
+        need(len(said.strip().splitlines()) == 1 or code == 1,
+             f"fpctl {words}: more than one line: {said.strip()}")
+    need(guest.fpctl(vm)["interval-ms"] == 50, "a refused value was kept")
+
+    vm.sh("fpctl stop")
+    show = guest.fpctl(vm)
+    need((show["state"], show["reason"]) == ("off", "admin"), f"stop: {show}")
+    vm.sh("fpctl start")
+    settled(vm)
+    ctx.say(guest.check_map(vm))
+    guest.check_console(vm)
+
+
+@test("guest-no-device")
+def guest_no_device(ctx):
+    """A device without the feature: off, with the reason; nothing is taken."""
+    vm = boot(ctx, hints="off")
+    show = guest.fpctl(vm)
+    need((show["state"], show["reason"]) == ("off", "no-device"), str(show))
+    need(show["map-bytes"] == 0, "a map without a device")
+    guest.check_console(vm)
+
+
+def refused(ctx, args, reason):
+    vm = boot(ctx, kernel_args=args)
+    show = guest.fpctl(vm)
+    need((show["state"], show["reason"]) == ("off", reason), f"{args}: {show}")
+    said = vm.sh("dmesg | grep -i cfph || true")
+    need(said.strip(), f"{args}: nothing in the kernel log")
+    ctx.say(f"{args}: {said.strip().splitlines()[-1]}")
+    guest.check_console(vm)
+    vm.close()
+
+
+@test("guest-refusals")
+def guest_refusals(ctx):
+    """init_on_free, page_poison and cfph=off: refused, with the reason."""
+    refused(ctx, "init_on_free=1", "init-on-free")
+    refused(ctx, "page_poison=1", "page-poisoning")
+    refused(ctx, "cfph=off", "boot-parameter")
+
+
+def thread_state(vm):
+    """(state, switches by itself, switches forced) of kcfphd."""
+    text = vm.sh("for p in /proc/[0-9]*; do "
+                 "[ \"$(cat $p/comm 2>/dev/null)\" = kcfphd ] && "
+                 "cat $p/status; done; true")
+    found = dict(re.findall(r"(\w+):\s+(\S+)", text))
+    need("State" in found, "no thread kcfphd")
+    return (found["State"], int(found["voluntary_ctxt_switches"]),
+            int(found["nonvoluntary_ctxt_switches"]))
+
+
+@test("guest-idle")
+def guest_idle(ctx):
+    """Without a migration: no messages, and kcfphd is never woken."""
+    vm = boot(ctx)
+    settled(vm)
+    # Allocate and free a lot, so that there would be much to say.
+    vm.sh("memhog --percent 50")
+    stats, thread = guest.fpctl(vm, "stats"), thread_state(vm)
+    vm.sh("memhog --percent 50; sleep 3; memhog --percent 50", 120)
+    after, woken = guest.fpctl(vm, "stats"), thread_state(vm)
+    ctx.say(f"kcfphd: {thread} then {woken}")
+    need(after == stats, f"counters moved: {stats} {after}")
+    need(after["messages"] == 0, "messages without a migration")
+    need(woken == thread and woken[0] == "S", "kcfphd has run")
+    guest.check_console(vm)
+
+
+@test("guest-map", 240)
+def guest_map(ctx):
+    """The oracle under load: map and buddy lists agree, many times."""
+    vm = boot(ctx, mem="512M", disk=ctx.disk())
+    settled(vm)
+    vm.sh("stress start --mib 220 --disk /dev/vda", 120)
+    for _ in range(20):
+        guest.check_map(vm)
+        vm.sh("echo 1 >/proc/sys/vm/compact_memory")
+    guest.check_stress(vm, "stop")
+    ctx.say(guest.check_map(vm))
+    guest.check_console(vm)
+
+
+@test("guest-reload", 240)
+def guest_reload(ctx):
+    """Unload, load, unbind, bind, stop, start, under load; the map is right."""
+    vm = boot(ctx)
+    vm.sh("stress start --mib 120", 120)
+    ko = "/lib/modules/cfph/virtio_balloon.ko"
+    driver = "/sys/bus/virtio/drivers/virtio_balloon"
+    dev = vm.sh(f"basename $(ls -d {driver}/virtio*)").strip()
+    for away, back in (("rmmod virtio_balloon", f"insmod {ko}"),
+                       (f"echo {dev} >{driver}/unbind",
+                        f"echo {dev} >{driver}/bind"),
+                       ("fpctl stop", "fpctl start")):
+        for _ in range(3):
+            settled(vm)
+            guest.check_map(vm)
+            vm.sh(away)
+            show = guest.fpctl(vm)
+            need(show["state"] == "off", f"after '{away}': {show}")
+            vm.sh(back)
+    settled(vm)
+    ctx.say(guest.check_map(vm))
+    guest.check_stress(vm, "stop")
+    guest.check_console(vm)
+
+
+def wait_file(path):
+    """Shell words that wait until a file is there."""
+    return (f"for i in $(seq 1 1000); do [ -e {path} ] && exit 0; "
+            "usleep 50000; done; exit 1")
+
+
+@test("guest-trace", 240)
+def guest_trace(ctx):
+    """trace-cmd record -e cfph in the guest while it migrates."""
+    src, dst = ctx.pair(ctx.spec(mem="256M"), paused=False)
+    # It records in the background until its command ends.
+    src.sh("mkfifo /tmp/end; (cd /tmp; trace-cmd record -q -e cfph -o "
+           "trace.dat sh -c 'echo >begun; cat end' >trace.log 2>&1; "
+           f"echo >done) & {wait_file('/tmp/begun')}", 120)
+    src.sh("churn start --mib 32")
+    several_rounds(src, dst)
+    dst.wait_event(lambda e: e["event"] == "RESUME", 30)
+    dst.sh("churn stop")
+    dst.sh(f"echo >/tmp/end; {wait_file('/tmp/done')}", 120)
+    text = dst.sh("trace-cmd report -i /tmp/trace.dat")
+    events = set(re.findall(r"\bcfph_\w+(?=:)", text))
+    ctx.say(f"{len(text.splitlines())} lines: {' '.join(sorted(events))}")
+    missing = {"cfph_command", "cfph_register", "cfph_pass", "cfph_ship",
+               "cfph_start", "cfph_stop"} - events
+    need(not missing, f"no {', '.join(missing)} event")
+    need("PARSE ERROR" not in text.upper() and "0xffff" not in text,
+         "an event that trace-cmd cannot print")
+    guest.check_console(src, dst)

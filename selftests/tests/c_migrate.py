@@ -1,0 +1,372 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Migrations under load; see cfphtest.integrity for what each one proves."""
+
+from cfphtest import config, guest
+from cfphtest.integrity import (CRAWL, SLOW, compare, integrity, load, long_round,
+                                need_hints, resume, several_rounds, verify)
+from cfphtest.migrate import MBPS100, UNLIMITED, Migration
+from cfphtest.registry import need, test
+
+
+@test("migrate-off")
+def migrate_off(ctx):
+    """Hints off: the harness itself finds nothing to complain about."""
+    integrity(ctx, ctx.spec(hints="off"), hints=False)
+
+
+@test("migrate-hints", 240)
+def migrate_hints(ctx):
+    """Hints on, several rounds, there and back; page cache on a disk."""
+    integrity(ctx, ctx.spec(disk=ctx.disk()), hops=2)
+
+
+@test("migrate-long-round")
+def migrate_long_round(ctx):
+    """Seconds between the last sync and the stop: the final read decides."""
+    integrity(ctx, ctx.spec(), way=long_round)
+
+
+@test("migrate-q35")
+def migrate_q35(ctx):
+    """q35, four vCPUs, over TCP."""
+    integrity(ctx, ctx.spec(machine="q35", smp=4), tcp=True)
+
+
+@test("migrate-idle")
+def migrate_idle(ctx):
+    """An idle guest: most of it is left out, memory is right."""
+    spec = ctx.spec(mem="1G")
+    src, dst = ctx.pair(spec)
+    src.sh("stamp start")
+    info = Migration(src, dst).start().finish()
+    need_hints(ctx, info)
+    free = compare(ctx, src, dst).free_total
+    skipped = info["ram"]["free-pages-skipped"]
+    need(skipped > free * 8 // 10, f"{skipped} of {free} free pages skipped")
+    resume(dst)
+    guest.check_stamp(dst)
+    ctx.say(guest.check_map(dst))
+    guest.check_console(src, dst)
+
+
+@test("migrate-hole", 300)
+def migrate_hole(ctx):
+    """4 GiB: RAM on both sides of the PCI hole."""
+    integrity(ctx, ctx.spec(mem="4G", machine="q35"), stress_mib=300,
+              bandwidth=UNLIMITED // 2)
+
+
+@test("migrate-small-hole", 240)
+def migrate_small_hole(ctx):
+    """Most RAM above 4 GiB (max-ram-below-4g), under a load that uses it."""
+    integrity(ctx, ctx.spec(mem="512M", machine_opts="max-ram-below-4g=128M"))
+
+
+@test("migrate-backend", 240)
+def migrate_backend(ctx):
+    """Main RAM from a memory backend that is not at ram offset 0."""
+    integrity(ctx, ctx.spec(backend="ram", dummy="512M"))
+
+
+@test("migrate-memfd", 240)
+def migrate_memfd(ctx):
+    """Main RAM from a shared memfd."""
+    integrity(ctx, ctx.spec(backend="memfd"))
+
+
+def tcg_dirty_log(ctx, hints):
+    """A small hot set, RAM not at ram offset 0; wrong without our first patch."""
+    spec = ctx.spec(mem="192M", smp=1, backend="ram", dummy="512M",
+                    hints=hints)
+    src, dst = ctx.pair(spec)
+    src.sh("hot start")
+    several_rounds(src, dst)
+    verdict = compare(ctx, src, dst)
+    if hints == "off":
+        need(verdict.differ == 0, f"pages differ without hints: {verdict}")
+    resume(dst)
+    dst.sh("hot stop")
+
+
+@test("migrate-dirty-log")
+def migrate_dirty_log(ctx):
+    """TCG's dirty log: a hot set in RAM that is not at ram offset 0."""
+    tcg_dirty_log(ctx, "off")
+
+
+@test("migrate-multifd")
+def migrate_multifd(ctx):
+    """multifd, two channels."""
+    integrity(ctx, ctx.spec(), caps=("multifd",),
+              params={"multifd-channels": 2})
+
+
+@test("migrate-autoconverge")
+def migrate_autoconverge(ctx):
+    """auto-converge: its timer adds dirty-bitmap syncs in mid-round."""
+    integrity(ctx, ctx.spec(), caps=("auto-converge",))
+
+
+@test("migrate-reporting")
+def migrate_reporting(ctx):
+    """With free page reporting on the same device: no queue is mixed up."""
+    integrity(ctx, ctx.spec(balloon_opts=["free-page-reporting=on"]))
+
+
+@test("migrate-churn", 240)
+def migrate_churn(ctx):
+    """256 MiB churn over a 100 MB/s link: converges by itself, memory right."""
+    src, dst = ctx.pair(ctx.spec(mem="1G"))
+    src.sh("stamp start --mib 24")
+    src.sh("churn start", 120)
+    info = Migration(src, dst, bandwidth=MBPS100).start().finish(180)
+    need_hints(ctx, info)
+    compare(ctx, src, dst)
+    resume(dst)
+    guest.check_stamp(dst)
+    dst.sh("churn stop")
+    guest.check_console(src, dst)
+
+
+@test("migrate-postcopy", 240)
+def migrate_postcopy(ctx):
+    """Postcopy with hints: every page that the guest asks for is there."""
+    spec = ctx.spec()
+    src, dst = ctx.pair(spec, paused=False)
+    load(src)
+    migration = Migration(src, dst, bandwidth=SLOW, downtime_ms=1,
+                          caps=("postcopy-ram",)).start()
+    migration.wait_pass(3, 120)
+    src.qmp("migrate-start-postcopy")
+    migration.set(max_postcopy_bandwidth=0)
+    info = migration.finish()
+    ctx.say(f"{info['ram']['postcopy-requests']} requests of the destination")
+    verify(ctx, dst)
+    guest.check_console(src)
+
+
+@test("migrate-cancel", 240)
+def migrate_cancel(ctx):
+    """Cancel under load, twice; then migrate for good."""
+    spec = ctx.spec()
+    src = ctx.vm(spec, "src")
+    src.boot()
+    load(src)
+    for _ in range(2):
+        dst = ctx.destination(spec)
+        migration = Migration(src, dst, bandwidth=SLOW, downtime_ms=1).start()
+        migration.wait_pass(3, 120)
+        need(migration.cancel() == "cancelled", "not cancelled")
+        dst.close()
+        verify(ctx, src, stop=False)
+        show = guest.fpctl(src)
+        need(show["migration-id"] == 0, f"the guest believes it goes on: {show}")
+    dst = ctx.destination(spec)
+    need_hints(ctx, several_rounds(src, dst))
+    compare(ctx, src, dst)
+    resume(dst)
+    verify(ctx, dst)
+    show = guest.fpctl(dst)
+    need(show["migration-id"] == 0, f"no STOP on the destination: {show}")
+    need(guest.fpctl(dst, "stats")["migrations"] == 3, "migrations counted")
+
+
+@test("migrate-dst-dies", 240)
+def migrate_dst_dies(ctx):
+    """The destination is killed in mid-round; the source goes on, retry."""
+    spec = ctx.spec()
+    src, dst = ctx.pair(spec)
+    load(src)
+    migration = Migration(src, dst, bandwidth=SLOW, downtime_ms=1).start()
+    migration.wait_pass(2, 120)
+    dst.close()
+    need(migration.wait_end() == "failed", "not failed")
+    migration.close()
+    verify(ctx, src, stop=False)
+    dst = ctx.destination(spec)
+    need_hints(ctx, several_rounds(src, dst))
+    compare(ctx, src, dst)
+    resume(dst)
+    verify(ctx, dst)
+
+
+@test("migrate-reboot", 240)
+def migrate_reboot(ctx):
+    """The guest reboots in the middle: the old map is never believed."""
+    spec = ctx.spec(reboot=True)
+    src, dst = ctx.pair(spec)
+    load(src)
+
+    def reboot(migration):
+        migration.set(max_bandwidth=CRAWL)
+        src.sh("(usleep 100000; reboot -f) >/dev/null 2>&1 &")
+        src.wait_event(lambda e: e["event"] == "RESET", 30)
+        src.boot()
+        src.sh("stamp start --mib 24")
+        src.sh("stress start --mib 100", 120)
+
+    several_rounds(src, dst, middle=reboot)
+    compare(ctx, src, dst)
+    resume(dst)
+    verify(ctx, dst)
+    guest.check_console(src)
+
+
+@test("migrate-system-reset", 240)
+def migrate_system_reset(ctx):
+    """system_reset in the middle, the guest is not asked; ends while it boots."""
+    spec = ctx.spec(reboot=True)
+    src, dst = ctx.pair(spec)
+    load(src)
+
+    def reset(_migration):
+        src.qmp("system_reset")
+        src.wait_event(lambda e: e["event"] == "RESET", 30)
+
+    info = several_rounds(src, dst, passes=3, middle=reset)
+    # Firmware, or a kernel that has only begun to boot: no map, no free pages.
+    if info["ram"]["free-pages-skipped"]:
+        compare(ctx, src, dst)
+    else:
+        compare(ctx, src, dst, no_kernel=True)
+    resume(dst)
+    dst.boot()
+    guest.check_console(src, dst)
+
+
+DRIVER = "/sys/bus/virtio/drivers/virtio_balloon"
+
+
+def device_name(vm):
+    return vm.sh(f"basename $(ls -d {DRIVER}/virtio*)").strip()
+
+
+@test("migrate-unbind", 240)
+def migrate_unbind(ctx):
+    """The driver is unbound in the middle: completes as plain precopy."""
+    spec = ctx.spec()
+    src, dst = ctx.pair(spec)
+    load(src)
+    dev = device_name(src)
+    info = several_rounds(src, dst, middle=lambda _: src.sh(
+        f"echo {dev} >{DRIVER}/unbind"))
+    need(info["ram"]["free-pages-skipped"] == 0, "skipped without a driver")
+    need(compare(ctx, src, dst).differ == 0, "pages differ without hints")
+    resume(dst)
+    dst.sh(f"echo {dev} >{DRIVER}/bind")
+    verify(ctx, dst)
+    guest.check_console(src)
+
+
+@test("migrate-rebind", 240)
+def migrate_rebind(ctx):
+    """Unbound and bound again in the middle, and the module reloaded."""
+    spec = ctx.spec()
+    src, dst = ctx.pair(spec)
+    load(src)
+    dev = device_name(src)
+
+    def middle(_migration):
+        src.sh(f"echo {dev} >{DRIVER}/unbind; echo {dev} >{DRIVER}/bind")
+        src.sh("rmmod virtio_balloon; "
+               "insmod /lib/modules/cfph/virtio_balloon.ko")
+
+    several_rounds(src, dst, middle=middle)
+    compare(ctx, src, dst)
+    resume(dst)
+    verify(ctx, dst)
+    guest.check_console(src)
+
+
+@test("migrate-admin-stop", 240)
+def migrate_admin_stop(ctx):
+    """fpctl stop and start in the middle."""
+    src, dst = ctx.pair(ctx.spec())
+    load(src)
+    several_rounds(src, dst,
+                   middle=lambda _: src.sh("fpctl stop; fpctl start"))
+    compare(ctx, src, dst)
+    resume(dst)
+    verify(ctx, dst)
+    guest.check_console(src)
+
+
+@test("migrate-kexec", 240)
+def migrate_kexec(ctx):
+    """kexec in the middle: the new kernel's memory is not judged by the old map."""
+    spec = ctx.spec(mem="512M")
+    initrd = ctx.initrd_with({"/kernel": config.kernel(),
+                              "/initrd": config.initramfs()})
+    src, dst = ctx.pair(spec, initrd=initrd)
+    load(src, stress_mib=100)
+
+    def kexec(migration):
+        migration.set(max_bandwidth=CRAWL)
+        old = src.sh("cat /proc/sys/kernel/random/boot_id")
+        src.sh("(usleep 100000; exec kexec-now /kernel /initrd) "
+               ">/dev/console 2>&1 &")
+        # The port tells that nobody listens, and then that somebody does.
+        src.wait_event(lambda e: e["event"] == "VSERPORT_CHANGE" and
+                       e["data"]["open"], 60)
+        src.agent.close()
+        src.boot()
+        need(src.sh("cat /proc/sys/kernel/random/boot_id") != old,
+             "this is still the old kernel")
+        src.sh("stamp start --mib 24")
+        src.sh("stress start --mib 100", 120)
+
+    several_rounds(src, dst, middle=kexec)
+    compare(ctx, src, dst)
+    resume(dst)
+    verify(ctx, dst)
+    guest.check_console(src)
+
+
+@test("migrate-suspend", 240)
+def migrate_suspend(ctx):
+    """The devices are suspended and resumed in the middle (pm_test)."""
+    src, dst = ctx.pair(ctx.spec(
+        kernel_args="no_console_suspend suspend.pm_test_delay=1"))
+    load(src)
+
+    def suspend(_migration):
+        src.sh("echo devices >/sys/power/pm_test; echo mem >/sys/power/state",
+               90)
+
+    several_rounds(src, dst, middle=suspend)
+    compare(ctx, src, dst)
+    resume(dst)
+    verify(ctx, dst)
+    guest.check_console(src)
+
+
+@test("migrate-hotplug", 240)
+def migrate_hotplug(ctx):
+    """A DIMM is plugged before, and offline and online again in the middle."""
+    spec = ctx.spec(mem_opts="slots=2,maxmem=2G")
+    src = ctx.vm(spec, "src")
+    src.boot()
+    guest.settled(src)
+    before = guest.fpctl(src)["tracked-pages"]
+    src.plug_dimm("256M")
+    src.sh("for i in $(seq 1 200); do [ $(grep -c online "
+           "/sys/devices/system/memory/memory*/state | grep -c :1) -ge 5 ] && "
+           "exit 0; usleep 50000; done; exit 1")
+    after = guest.fpctl(src)["tracked-pages"]
+    ctx.say(f"tracked pages: {before}, with the DIMM {after}")
+    need(after >= before + 65000, "the DIMM is not tracked")
+    ctx.say(guest.check_map(src))
+    load(src, stress_mib=220)
+
+    def middle(_migration):
+        # The kernel may refuse to empty a block; that is its good right.
+        src.run("for m in /sys/devices/system/memory/memory3[23]; do "
+                "echo offline >$m/state; echo online >$m/state; done; true",
+                120)
+
+    dst = ctx.destination(src.spec)
+    several_rounds(src, dst, middle=middle)
+    compare(ctx, src, dst)
+    resume(dst)
+    verify(ctx, dst)
+    guest.check_console(src)

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Bad input and missing halves: plain precopy, one clear line, nothing lost."""
+
+import subprocess
+
+from cfphtest import config, guest
+from cfphtest.integrity import compare, load, resume, several_rounds
+from cfphtest.migrate import Migration
+from cfphtest.registry import Failure, need, test
+
+
+def plain(ctx, src, dst, text):
+    """Migrates like a device without hints, and all pages are the same."""
+    info = several_rounds(src, dst)
+    skipped = info["ram"].get("free-pages-skipped", 0)
+    need(skipped == 0, f"{text}: {skipped} pages skipped")
+    verdict = compare(ctx, src, dst)
+    need(verdict.differ == 0, f"{text}: {verdict}")
+    resume(dst)
+    guest.check_stress(dst, "stop")
+    guest.check_stamp(dst)
+    guest.check_console(src, dst)
+
+
+@test("fault-no-driver")
+def fault_no_driver(ctx):
+    """A guest without the driver never answers START."""
+    src, dst = ctx.pair(ctx.spec(kernel_args="cfph.modules=none"))
+    load(src)
+    plain(ctx, src, dst, "no driver")
+
+
+@test("fault-refusing-guest")
+def fault_refusing_guest(ctx):
+    """A guest that must not use hints (init_on_free=1)."""
+    src, dst = ctx.pair(ctx.spec(kernel_args="init_on_free=1"))
+    load(src)
+    plain(ctx, src, dst, "init_on_free")
+
+
+@test("fault-admin-off")
+def fault_admin_off(ctx):
+    """The guest's administrator has switched it off."""
+    src, dst = ctx.pair(ctx.spec())
+    src.sh("fpctl stop")
+    load(src)
+    plain(ctx, src, dst, "fpctl stop")
+
+
+@test("fault-paused-guest")
+def fault_paused_guest(ctx):
+    """A VM that was stopped before the migration began cannot answer."""
+    src, dst = ctx.pair(ctx.spec())
+    load(src)
+    src.qmp("stop")
+    info = Migration(src, dst).start().finish()
+    need(info["ram"].get("free-pages-skipped", 0) == 0, "pages skipped")
+    need(compare(ctx, src, dst).differ == 0, "pages differ")
+    resume(dst)
+    guest.check_stress(dst, "stop")
+    guest.check_stamp(dst)
+    ctx.say(guest.check_map(dst))
+    guest.check_console(src, dst)
+
+
+@test("fault-source-without")
+def fault_source_without(ctx):
+    """Only the destination's device has the feature: no hints, no harm."""
+    src, dst = ctx.pair(ctx.spec(hints="off"), ctx.spec())
+    load(src)
+    plain(ctx, src, dst, "source without")
+
+
+@test("fault-destination-without", 240)
+def fault_destination_without(ctx):
+    """The destination lacks the feature in use: a clear no, then a retry."""
+    spec = ctx.spec()
+    src, dst = ctx.pair(spec, spec.but(hints="off"))
+    load(src)
+    # Without a return path a source never learns why a destination ended.
+    migration = Migration(src, dst, caps=("return-path",)).start()
+    need(migration.wait_end() == "failed", "not failed")
+    migration.close()
+    src.wait_event(lambda e: e["event"] == "RESUME", 30)
+    said = dst.said().strip()
+    ctx.say("destination: " + " | ".join(said.splitlines()[:3]))
+    need("eature" in said, f"no word about the feature: {said}")
+    dst.close()
+    guest.check_stress(src)
+    dst = ctx.destination(spec)
+    several_rounds(src, dst)
+    compare(ctx, src, dst)
+    resume(dst)
+    guest.check_stress(dst, "stop")
+    guest.check_stamp(dst)
+    guest.check_console(src, dst)
+
+
+@test("fault-property")
+def fault_property(ctx):
+    """A property value that does not exist: one clear line, exit code 1."""
+    for prop, want in (("continuous-free-page-hint=maybe", "on"),
+                       ("continuous-free-page-hint=on,free-page-hint=on,"
+                        "iothread=io0", "free-page-hint"),
+                       ("cfph-start-wait-ms=many", "many"),
+                       ("continuous-free-page-hint=on,cfph-start-wait-ms=999999",
+                        "999999"),
+                       ("continuous-free-page-hints=on", "not found")):
+        cmd = [config.qemu(), "-nodefaults", "-display", "none", "-machine",
+               "pc", "-accel", "tcg", "-S"]
+        for path in config.firmware_dirs():
+            cmd += ["-L", path]
+        cmd += ["-object", "iothread,id=io0",
+                "-device", f"virtio-balloon-pci,{prop}"]
+        try:
+            done = subprocess.run(cmd, stdin=subprocess.DEVNULL, timeout=30,
+                                  capture_output=True, text=True, check=False)
+        except subprocess.TimeoutExpired:
+            raise Failure(f"{prop}: QEMU started") from None
+        text = done.stderr.strip()
+        ctx.say(text)
+        name = prop.split("=", maxsplit=1)[0]
+        need(done.returncode == 1 and len(text.splitlines()) == 1 and
+             name in text and want in text,
+             f"{prop}: exit code {done.returncode}: {text}")
