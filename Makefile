@@ -40,6 +40,7 @@ $(foreach v,TOP O KDIR QDIR DL,$(if $(word 2,$($(v)))$(findstring :,$($(v))),\
 	$(error no blanks and colons in paths, please: $(v)=$($(v)))))
 override KDIR := $(abspath $(KDIR))
 override QDIR := $(abspath $(QDIR))
+override DL := $(abspath $(DL))
 $(foreach v,KDIR QDIR,$(if $($(v)),$(if $(wildcard $($(v))/Makefile),, \
 	$(error $(v)=$($(v)): no source tree there))))
 
@@ -72,7 +73,8 @@ CCACHE      = $(notdir $(shell command -v ccache))
 CCACHE_ENV := CCACHE_BASEDIR=$(BUILD) CCACHE_NOHASHDIR=1
 # Trees of others must not see our variables (O, V, ARCH...) nor our jobserver.
 CLEAN_ENV  := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u O -u V -u T -u ARCH -u CROSS_COMPILE -u KBUILD_OUTPUT LC_ALL=C
-RUN        := V=$(V) $(TOP)/tools/build/run.sh
+# exec, so that a signal to make reaches it
+RUN        := exec env V=$(V) $(TOP)/tools/build/run.sh
 
 # $(call write_if_changed,TEXT): for a target that depends on FORCE and is only
 # newer when the text is another one.

@@ -42,7 +42,7 @@ $(LINUX_UNPACKED): $(STAMP)/linux.from $(call newer_than_copy,$(KDIR),$(LINUX_UN
 	$(Q)touch $@
 endif
 
-$(STAMP)/linux.from: FORCE
+$(STAMP)/linux.from: FORCE | $(BUILD)/.cfph-build
 	$(call write_if_changed,KDIR=$(KDIR))
 
 # An own tree that has mm/cfph is somebody's work on it: taken as it is.

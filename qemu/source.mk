@@ -43,7 +43,7 @@ $(QEMU_UNPACKED): $(STAMP)/qemu.from $(call newer_than_copy,$(QDIR),$(QEMU_UNPAC
 	$(Q)touch $@
 endif
 
-$(STAMP)/qemu.from: FORCE
+$(STAMP)/qemu.from: FORCE | $(BUILD)/.cfph-build
 	$(call write_if_changed,QDIR=$(QDIR))
 
 $(QEMU_PREPARED): $(QEMU_UNPACKED) $(QEMU_OVERLAY) tools/build/overlay.sh

@@ -91,6 +91,10 @@ kernel_doc() {
 	return 0
 }
 
+fpctl() {
+	"$MAKE" -s --no-print-directory -C tools/fpctl lint
+}
+
 generated() {
 	"$MAKE" -s --no-print-directory check-generated
 }
@@ -179,6 +183,7 @@ check kernel_warnings sparse
 check kernel_doc perl
 check qemu_style perl
 check generated
+check fpctl clang-format
 check shell shellcheck
 check python
 check man_pages mandoc

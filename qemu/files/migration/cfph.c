@@ -60,9 +60,9 @@ static struct {
     RamCfphMap *map;
     uint64_t deferred_pages;
 
-    /* When the last walk ended and how long it took, in ns. */
+    /* When the last walk ended and what it cost in processor time, in ns. */
     int64_t walk_end;
-    int64_t walk_ns;
+    int64_t walk_cpu_ns;
 } ram_cfph;
 
 static void __attribute__((__constructor__)) ram_cfph_init(void)
@@ -94,6 +94,22 @@ static GArray *ram_cfph_take_deltas(void)
 static uint32_t ram_cfph_round(void)
 {
     return stat64_get(&mig_stats.dirty_sync_count);
+}
+
+/*
+ * Processor time of this thread: unlike the clock on the wall it does not take
+ * a walk that the scheduler has interrupted for an expensive one.
+ */
+static int64_t ram_cfph_cpu_clock(void)
+{
+#ifdef CLOCK_THREAD_CPUTIME_ID
+    struct timespec ts;
+
+    if (!clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts)) {
+        return ts.tv_sec * NANOSECONDS_PER_SECOND + ts.tv_nsec;
+    }
+#endif
+    return get_clock();
 }
 
 /* --- the walk over all bitmaps --- */
@@ -131,6 +147,12 @@ static unsigned long ram_cfph_block_bits(RamCfphWalk *walk,
     return free;
 }
 
+/* Words are mostly empty or full, and counting takes longer than all else. */
+static inline int64_t ram_cfph_weight(unsigned long word)
+{
+    return !word ? 0 : word == ~0UL ? BITS_PER_LONG : ctpopl(word);
+}
+
 static void ram_cfph_walk_block(RamCfphWalk *walk, RAMBlock *rb,
                                 const RamCfphLayout *layout)
 {
@@ -151,7 +173,7 @@ static void ram_cfph_walk_block(RamCfphWalk *walk, RAMBlock *rb,
         unsigned long *deferred = &rb->deferred_bmap[BIT_WORD(page)];
         unsigned long old = *bmap, old_deferred = *deferred;
         unsigned long all = old | (walk->put_back ? old_deferred : 0);
-        unsigned long d;
+        unsigned long d, out, back;
 
         if (!all) {
             continue;
@@ -161,17 +183,15 @@ static void ram_cfph_walk_block(RamCfphWalk *walk, RAMBlock *rb,
         if (npages - page < BITS_PER_LONG) {
             d &= BITMAP_LAST_WORD_MASK(npages - page);
         }
+        out = old & d;
+        back = all & ~d & ~old;
         *bmap = all & ~d;
         *deferred = walk->put_back ? d : old_deferred | d;
-
-        /* Counting bits takes longer than all the rest: only if need be. */
-        if (*bmap != old) {
-            walk->dirty += ctpopl(*bmap) - ctpopl(old);
-            walk->set_aside += ctpopl(old & d);
-        }
-        if (*deferred != old_deferred) {
-            walk->deferred += ctpopl(*deferred) - ctpopl(old_deferred);
-        }
+        /* What was deferred and is dirty again has been in both bitmaps. */
+        walk->set_aside += ram_cfph_weight(out);
+        walk->dirty += ram_cfph_weight(back) - ram_cfph_weight(out);
+        walk->deferred += ram_cfph_weight(*deferred & ~old_deferred) -
+                          ram_cfph_weight(old_deferred & ~*deferred);
     }
 }
 
@@ -184,7 +204,7 @@ static uint64_t ram_cfph_walk(RamCfphMap *map, RamCfphWhen when,
                               uint64_t *dirty_pages)
 {
     RamCfphWalk walk = { .put_back = !(map && map->debug_no_put_back) };
-    int64_t t0 = get_clock();
+    int64_t t0 = get_clock(), cpu0 = ram_cfph_cpu_clock();
     RamCfphLayout layout;
     RAMBlock *rb;
 
@@ -206,11 +226,11 @@ static uint64_t ram_cfph_walk(RamCfphMap *map, RamCfphWhen when,
     ram_cfph.deferred_pages += walk.deferred;
     stat64_set(&mig_stats.free_pages_deferred, ram_cfph.deferred_pages);
     ram_cfph.walk_end = get_clock();
-    ram_cfph.walk_ns = ram_cfph.walk_end - t0;
+    ram_cfph.walk_cpu_ns = ram_cfph_cpu_clock() - cpu0;
     trace_ram_cfph_walk(ram_cfph.migration_id, ram_cfph_round(),
                         when == RAM_CFPH_FINAL, map ? map->nr_leaves : 0,
                         walk.set_aside, ram_cfph.deferred_pages, *dirty_pages,
-                        ram_cfph.walk_ns);
+                        ram_cfph.walk_end - t0, ram_cfph.walk_cpu_ns);
     return walk.set_aside;
 }
 
@@ -391,7 +411,7 @@ static bool ram_cfph_walk_due(const RamCfphMap *map)
     int64_t rest_ns = get_clock() - ram_cfph.walk_end;
 
     return map->look_percent &&
-           rest_ns >= ram_cfph.walk_ns * 100 / map->look_percent;
+           rest_ns >= ram_cfph.walk_cpu_ns * 100 / map->look_percent;
 }
 
 void ram_cfph_pull(QemuMutex *bitmap_mutex, uint64_t *dirty_pages)
