@@ -10,7 +10,7 @@ from cfphtest.registry import need, test
 
 
 def run(ctx, name, cmd, limit, **options):
-    """Output of a program, kept in a log; None for its exit code is a limit."""
+    """(exit code, output) of a program; the output is kept in a log."""
     log = os.path.join(ctx.logs, name + ".log")
     with open(log, "w+", encoding="utf-8", errors="replace") as out:
         done = subprocess.run(cmd, stdout=out, stderr=out, check=False,
@@ -57,14 +57,14 @@ def qtest(ctx, name):
     build = config.qemu_build()
     program = os.path.join(build, "tests/qtest", name)
     need(os.path.exists(program), f"{program} has not been built")
-    code, text = run(ctx, "qtest", [program, "--tap", "-k"], 220, cwd=build,
+    code, text = run(ctx, "qtest", [program, "--tap", "-k"], 560, cwd=build,
                      env=dict(os.environ, QTEST_QEMU_BINARY=config.qemu(),
                               QTEST_QEMU_IMG=os.path.join(build, "qemu-img")))
     judge(ctx, text)
     need(code == 0, f"exit code {code}")
 
 
-@test("qtest-cfph", 240)
+@test("qtest-cfph", 600)
 def qtest_cfph(ctx):
     """The device's qtest: a fake driver, races and malformed input."""
     qtest(ctx, "virtio-balloon-cfph-test")
