@@ -60,12 +60,10 @@ static_assert(ARRAY_SIZE(reasons) == CFPH_REASON_MAX + 1,
 	      "a reason is missing");
 
 static const struct fpc_choice drains[] = {
-	[CFPH_DRAIN_OFF] = { "off", "never" },
+	[CFPH_DRAIN_OFF] = { "off", "never, leave them alone" },
 	[CFPH_DRAIN_START] = { "start", "when a migration starts" },
 	[CFPH_DRAIN_ROUND] = { "round",
 			       "when a migration starts and at each of its rounds" },
-	[CFPH_DRAIN_PASS] = { "pass",
-			      "when a migration starts, and before each pass that finds more than 16 MiB of a zone in them" },
 };
 static_assert(ARRAY_SIZE(drains) == CFPH_DRAIN_MAX + 1, "a drain is missing");
 
@@ -103,7 +101,7 @@ static const struct fpc_field status_fields[] = {
 	  CHOICES(drains),
 	  .settable = true,
 	  .max = CFPH_DRAIN_MAX,
-	  .doc = "When the per-cpu page lists are drained. Default pass." },
+	  .doc = "When the per-cpu page lists are drained. Default start." },
 	{ .attr = CFPH_A_MIGRATION_ID,
 	  .name = "migration-id",
 	  .kind = FPC_U32,

@@ -67,18 +67,15 @@ enum cfph_reason {
 
 /**
  * enum cfph_drain - When the per-cpu page lists are drained into the buddy
- *   lists.
- * @CFPH_DRAIN_OFF: never
+ *   lists. Unless it is off, they are kept short, too, while a migration runs.
+ * @CFPH_DRAIN_OFF: never, leave them alone
  * @CFPH_DRAIN_START: when a migration starts
  * @CFPH_DRAIN_ROUND: when a migration starts and at each of its rounds
- * @CFPH_DRAIN_PASS: when a migration starts, and before each pass that finds
- *   more than 16 MiB of a zone in them
  */
 enum cfph_drain {
 	CFPH_DRAIN_OFF,
 	CFPH_DRAIN_START,
 	CFPH_DRAIN_ROUND,
-	CFPH_DRAIN_PASS,
 
 	/* private: */
 	__CFPH_DRAIN_MAX,

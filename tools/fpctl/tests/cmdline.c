@@ -113,7 +113,7 @@ static const struct row {
 	  .out = "state          ready\n"
 		 "enable         on     (off, on)\n"
 		 "interval-ms    100    (10..10000 ms)\n"
-		 "drain          start  (off, start, round, pass)\n"
+		 "drain          start  (off, start, round)\n"
 		 "migration      none\n"
 		 "tracked        2048 MiB (524288 pages), free 1830 MiB\n"
 		 "map            64 KiB, buffers 256 KiB\n" },
@@ -123,7 +123,7 @@ static const struct row {
 	  .out = "state          ready\n"
 		 "enable         on     (off, on)\n"
 		 "interval-ms    10000  (10..10000 ms)\n"
-		 "drain          round  (off, start, round, pass)\n"
+		 "drain          round  (off, start, round)\n"
 		 "migration      3, round 4\n"
 		 "tracked        4194304 MiB (1073741824 pages), free 4 KiB\n"
 		 "map            1000 bytes, buffers 10 MiB\n" },
@@ -134,7 +134,7 @@ static const struct row {
 		 "reason         no-device: no device offers the feature, or its driver is not bound\n"
 		 "enable         off    (off, on)\n"
 		 "interval-ms    100    (10..10000 ms)\n"
-		 "drain          off    (off, start, round, pass)\n"
+		 "drain          off    (off, start, round)\n"
 		 "migration      none\n"
 		 "tracked        0 KiB (0 pages), free 0 KiB\n"
 		 "map            0 KiB, buffers 0 KiB\n" },
@@ -148,7 +148,7 @@ static const struct row {
 	  .out = "state          77\n"
 		 "reason         4294967295\n"
 		 "enable         2      (off, on)\n"
-		 "drain          9      (off, start, round, pass)\n" },
+		 "drain          9      (off, start, round)\n" },
 	{ .line = "-j",
 	  .sent = "cfph get\n",
 	  .out = "{\"state\":\"ready\",\"reason\":\"none\",\"enable\":1,"
@@ -275,7 +275,7 @@ static const struct row {
 	  .err = "set interval-ms: needs a value, 10..10000" },
 	{ .line = "set enable on drain",
 	  .rc = 1,
-	  .err = "set drain: needs a value, off, start, round, pass" },
+	  .err = "set drain: needs a value, off, start, round" },
 	{ .line = "set interval-ms fast",
 	  .rc = 1,
 	  .err = "set interval-ms fast: not a number, 10..10000" },
@@ -293,10 +293,10 @@ static const struct row {
 	  .err = "set interval-ms : not a number, 10..10000" },
 	{ .line = "set drain sometimes",
 	  .rc = 1,
-	  .err = "set drain sometimes: not one of off, start, round, pass" },
+	  .err = "set drain sometimes: not one of off, start, round" },
 	{ .line = "set drain 1",
 	  .rc = 1,
-	  .err = "set drain 1: not one of off, start, round, pass" },
+	  .err = "set drain 1: not one of off, start, round" },
 	{ .line = "set enable yes",
 	  .rc = 1,
 	  .err = "set enable yes: not one of off, on" },
@@ -386,7 +386,7 @@ static const struct row {
 	{ .line = "--complete -- -j set enable on ''",
 	  .out = "interval-ms\ndrain\n" },
 	{ .line = "--complete -- set drain ''",
-	  .out = "off\nstart\nround\npass\n" },
+	  .out = "off\nstart\nround\n" },
 	{ .line = "--complete -- set enable o", .out = "off\non\n" },
 	{ .line = "--complete -- set interval-ms ''" },
 	{ .line = "--complete -- set bogus ''" },

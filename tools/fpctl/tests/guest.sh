@@ -113,5 +113,5 @@ else
 	n=$((n + 1))
 	echo "ok $n exit 3 # SKIP this kernel has no network namespaces"
 fi
-ok "the defaults again" set enable on interval-ms 100 drain pass
+ok "the defaults again" set enable on interval-ms 100 drain start
 exit $failed

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Continuous free-page hinting: the hooks of the page allocator.
+ * Continuous free-page hinting: what the page allocator calls.
  *
  * For mm/page_alloc.c only.  With the static key off each hook is one NOP; its
  * body is out of line in map.c, because the allocator inlines its paths a lot.
@@ -10,11 +10,13 @@
 
 #include <linux/jump_label.h>
 #include <linux/lockdep.h>
+#include <linux/minmax.h>
 #include <linux/mmzone.h>
 
 #ifdef CONFIG_CFPH
 
 DECLARE_STATIC_KEY_FALSE(cfph_hooks);
+extern bool cfph_pcp_short;
 
 void __cfph_page_freed(struct zone *zone, struct page *page,
 		       unsigned int order);
@@ -57,6 +59,26 @@ static inline void cfph_page_allocated(struct zone *zone, struct page *page,
 		__cfph_page_allocated(zone, page, order);
 }
 
+/**
+ * cfph_pcp_limits - keep the per-cpu lists short while a migration runs
+ * @batch: pages that go to or from a per-cpu list at a time
+ * @high_min: least number of pages above which a list is trimmed
+ * @high_max: the largest that auto-tuning may make of it
+ *
+ * A page in a per-cpu list is free, but in no buddy list: the map shows it as
+ * used.  Auto-tuning lets an eighth of a zone lie in these lists, and a process
+ * that frees and allocates all the time keeps them full of dirty pages.  With
+ * more of them than the link carries within the downtime limit no migration would
+ * end.  Four batches are what zone_highsize() gives to the smallest of zones.
+ *
+ * Context: any; nobody relies on the result but for speed.
+ */
+static inline void cfph_pcp_limits(int batch, int *high_min, int *high_max)
+{
+	if (static_branch_unlikely(&cfph_hooks) && READ_ONCE(cfph_pcp_short))
+		*high_min = *high_max = min(*high_max, batch << 2);
+}
+
 #else /* CONFIG_CFPH */
 
 static inline void cfph_page_freed(struct zone *zone, struct page *page,
@@ -66,6 +88,10 @@ static inline void cfph_page_freed(struct zone *zone, struct page *page,
 
 static inline void cfph_page_allocated(struct zone *zone, struct page *page,
 				       unsigned int order)
+{
+}
+
+static inline void cfph_pcp_limits(int batch, int *high_min, int *high_max)
 {
 }
 

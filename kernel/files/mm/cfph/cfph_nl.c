@@ -14,7 +14,7 @@
 static const struct nla_policy cfph_set_nl_policy[CFPH_A_DRAIN + 1] = {
 	[CFPH_A_ENABLE] = NLA_POLICY_MAX(NLA_U32, 1),
 	[CFPH_A_INTERVAL_MS] = NLA_POLICY_RANGE(NLA_U32, 10, 10000),
-	[CFPH_A_DRAIN] = NLA_POLICY_MAX(NLA_U32, 3),
+	[CFPH_A_DRAIN] = NLA_POLICY_MAX(NLA_U32, 2),
 };
 
 /* Ops table for cfph */

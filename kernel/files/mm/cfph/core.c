@@ -82,7 +82,7 @@ struct cfph_control cfph = {
 	.tunables = {
 		.enable = 1,
 		.interval_ms = CFPH_INTERVAL_MS_DEFAULT,
-		.drain = CFPH_DRAIN_PASS,
+		.drain = CFPH_DRAIN_START,
 	},
 };
 

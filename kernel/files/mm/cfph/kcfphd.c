@@ -26,7 +26,6 @@
 #include <linux/mm.h>
 #include <linux/random.h>
 #include <linux/sched.h>
-#include <linux/sizes.h>
 
 #include <trace/events/cfph.h>
 #include <uapi/linux/virtio_balloon_cfph.h>
@@ -40,12 +39,6 @@
  * millisecond, so that whoever wants cfph_mutex gets it soon.
  */
 #define KCFPHD_STEP_CHUNKS	1024
-
-/*
- * What may lie in the per-cpu lists of a zone without being worth a drain: 16 MiB,
- * half of what a 1 Gbit/s link carries within QEMU's default downtime of 300 ms.
- */
-#define KCFPHD_DRAIN_PAGES	(SZ_16M / PAGE_SIZE)
 
 /* What a step returns: go on at once, or sleep until something happens. */
 #define KCFPHD_AGAIN		0L
@@ -69,6 +62,9 @@ enum cfph_phase {
 	CFPH_PHASE_REST,	/* until the next pass */
 	CFPH_PHASE_PASS,	/* between two steps of a pass */
 };
+
+/* Written under cfph_mutex, read by the page allocator: see cfph_pcp_limits(). */
+bool cfph_pcp_short __read_mostly;
 
 /* Protected by cfph_mutex. */
 static struct {
@@ -136,6 +132,7 @@ static void cfph_session_end(void)
 	lockdep_assert_held(&cfph_mutex);
 
 	cfph_put_buffer();
+	WRITE_ONCE(cfph_pcp_short, false);
 	/* A generation names one migration. */
 	if (cfph.map)
 		WRITE_ONCE(cfph.map->header->generation, 0);
@@ -366,43 +363,19 @@ static long kcfphd_register_step(void)
 
 /* --- the thread: passes --- */
 
-/* A snapshot that is out of date at once, like every count of these lists. */
-static unsigned long kcfphd_listed_pages(struct zone *zone)
-{
-	unsigned long pages = 0;
-	int cpu;
-
-	for_each_online_cpu(cpu)
-		pages += READ_ONCE(per_cpu_ptr(zone->per_cpu_pageset,
-					       cpu)->count);
-	return pages;
-}
-
 /*
  * After a large process has exited, up to an eighth of a zone may lie in lists
  * that the map does not see.  Comes after STARTED, because it takes a while: what
  * it frees reaches the host as deltas.
- *
- * A process that frees and allocates all the time refills them, and its pages in
- * there are dirty and count as used: with more of them than the link carries
- * within the downtime limit no migration would end.
  */
-static void kcfphd_drain(unsigned long min_pages)
+static void kcfphd_drain(void)
 {
 	u64 start = ktime_get_ns();
-	bool drained = false;
 	struct zone *zone;
 
 	/* Zone by zone: for all at once, another drain would make this a no-op. */
-	for_each_populated_zone(zone) {
-		if (kcfphd_listed_pages(zone) < min_pages)
-			continue;
+	for_each_populated_zone(zone)
 		drain_all_pages(zone);
-		drained = true;
-	}
-	if (!drained)
-		return;
-
 	cfph.counters.drains++;
 	trace_cfph_drain(cfph_session.migration_id, cfph_session.round,
 			 ktime_get_ns() - start);
@@ -436,10 +409,10 @@ static long kcfphd_begin_pass(void)
 		return KCFPHD_AGAIN;
 	}
 
+	/* First the limit, or what is drained could come back. */
+	WRITE_ONCE(cfph_pcp_short, cfph.tunables.drain != CFPH_DRAIN_OFF);
 	if (cfph_session.drain)
-		kcfphd_drain(0);
-	else if (cfph.tunables.drain == CFPH_DRAIN_PASS)
-		kcfphd_drain(KCFPHD_DRAIN_PAGES);
+		kcfphd_drain();
 	cfph_session.drain = false;
 
 	cfph_session.phase = CFPH_PHASE_PASS;
