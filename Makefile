@@ -130,6 +130,12 @@ check: guest uml qemu qemu-tests ## every test: unit, device, integrity of migra
 check-debug: ## the tests with a debug kernel (= make check DEBUG=1)
 	$(Q)$(MAKE) check DEBUG=1
 
+soak: guest qemu ## migrations under load, at random, for long (HOURS=1 or MINUTES= or HOPS=, SEED=)
+	$(Q)$(TEST_ENV) HOURS=$(HOURS) MINUTES=$(MINUTES) HOPS=$(HOPS) SEED=$(SEED) selftests/soak
+
+check-migrate: ## ten minutes of make soak, always the same plan
+	$(Q)$(MAKE) soak MINUTES=10 SEED=1
+
 kunit: uml ## the unit tests alone, in User Mode Linux
 	$(Q)$(TEST_ENV) selftests/run.sh kunit-uml
 
@@ -176,4 +182,4 @@ PREFIX ?= /usr/local
 export PREFIX DESTDIR ACCEL MEM
 
 FORCE:
-.PHONY: help demo check check-debug kunit model boot fpctl guest deps fetch prepare lint install clean distclean FORCE
+.PHONY: help demo check check-debug check-migrate soak kunit model boot fpctl guest deps fetch prepare lint install clean distclean FORCE

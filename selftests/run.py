@@ -27,7 +27,9 @@ sys.path[:0] = [os.path.join(HERE, "lib"), HERE]
 sys.dont_write_bytecode = True
 # pylint: disable=wrong-import-position
 from cfphtest import accel, config, ktap                        # noqa: E402
-from cfphtest.registry import TESTS, Context, Skip              # noqa: E402
+from cfphtest.agent import AgentError                           # noqa: E402
+from cfphtest.registry import TESTS, Context, Failure, Skip     # noqa: E402
+from cfphtest.vm import VMError                                 # noqa: E402
 
 SKIP_CODE = 4
 GRACE = 20      # for a test to clean up after its time limit
@@ -43,6 +45,13 @@ def load_tests():
 
 def _too_late(_sig, _frame):
     raise TimeoutError("time limit")
+
+
+def where(err):
+    """The lines of the tests that the failure went through."""
+    frames = traceback.extract_tb(err.__traceback__)
+    return ", ".join(f"{os.path.relpath(f.filename, HERE)}:{f.lineno}"
+                     for f in frames if "run.py" not in f.filename)
 
 
 def run_one(name):
@@ -61,6 +70,9 @@ def run_one(name):
         except TimeoutError:
             print(f"# not finished within {test.limit} s")
             traceback.print_exc(limit=-3, chain=False)
+        except (VMError, AgentError, Failure, config.ConfigError) as err:
+            print(f"# {type(err).__name__}: {err}")
+            print(f"# at {where(err)}")
         except Exception as err:  # pylint: disable=broad-except
             print(f"# {type(err).__name__}: {err}")
             traceback.print_exc(limit=-4, chain=False)
@@ -70,6 +82,18 @@ def run_one(name):
 
 
 # --- the runner ---
+
+RUNNING = set()         # processes of tests, for Ctrl-C
+
+
+def stop_all():
+    """Let every test that runs clean up and end."""
+    running = list(RUNNING)
+    for proc in running:
+        proc.terminate()
+    for proc in running:
+        proc.wait(GRACE)
+
 
 def _die_with_parent():
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
@@ -85,6 +109,7 @@ def spawn(name):
                             text=True, errors="replace",
                             start_new_session=True,
                             preexec_fn=_die_with_parent)
+    RUNNING.add(proc)
     try:
         text, _ = proc.communicate(timeout=TESTS[name].limit + GRACE)
     except subprocess.TimeoutExpired:
@@ -92,8 +117,25 @@ def spawn(name):
         os.killpg(proc.pid, signal.SIGKILL)
         text, _ = proc.communicate()
         text += "# killed: did not end after its time limit\n"
+    finally:
+        RUNNING.discard(proc)
     verdict = {0: "ok", SKIP_CODE: "skip"}.get(proc.returncode, "not ok")
     return verdict, text, time.monotonic() - start
+
+
+def tell(out, name, verdict, text, seconds):
+    """Print what one test has said, and its result."""
+    reason = f"{seconds:.0f} s"
+    for line in text.splitlines():
+        if line.startswith("SKIP "):
+            reason = line[5:]
+        elif line.startswith("# "):
+            out.diag(f"{name}: {line[2:]}")
+        elif verdict == "not ok":
+            out.diag(f"{name}: {line}")
+    if verdict == "not ok":
+        out.diag(f"{name}: logs in {config.out_dir('check', name)}")
+    out.result(name, verdict, reason)
 
 
 def run_all(names, jobs):
@@ -101,20 +143,13 @@ def run_all(names, jobs):
     os.environ["ACCEL"] = accel.choose(out.diag)
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         futures = [(name, pool.submit(spawn, name)) for name in names]
-        for name, future in futures:
-            verdict, text, seconds = future.result()
-            reason = ""
-            for line in text.splitlines():
-                if line.startswith("SKIP "):
-                    reason = line[5:]
-                elif line.startswith("# "):
-                    out.diag(f"{name}: {line[2:]}")
-                elif verdict == "not ok":
-                    out.diag(f"{name}: {line}")
-            if verdict == "not ok":
-                out.diag(f"{name}: logs in {config.out_dir('check', name)}")
-            out.result(name, verdict,
-                       reason if verdict == "skip" else f"{seconds:.0f} s")
+        try:
+            for name, future in futures:
+                tell(out, name, *future.result())
+        except BaseException:       # Ctrl-C, or whoever reads us is gone
+            pool.shutdown(wait=False, cancel_futures=True)
+            stop_all()
+            raise
     out.summary()
     return 1 if out.failed else 0
 
@@ -131,6 +166,7 @@ def main():
                         help="only tests whose name has this in it")
     args = parser.parse_args()
     load_tests()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if args.one:
         return run_one(args.one)
     names = [n for n in TESTS
@@ -148,5 +184,7 @@ def main():
 if __name__ == "__main__":
     try:
         sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
     except config.ConfigError as err:
         sys.exit(f"run.sh: {err}")

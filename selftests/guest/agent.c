@@ -4,7 +4,7 @@
  * virtio-serial port and sends back what they print.
  *
  *   host   REQ <id> <command line>\n
- *   guest  RES <id> <exit code> <bytes>\n, then that many bytes (stdout, stderr)
+ *   guest  RES <id> <exit code> <bytes>\n, then so many bytes of output
  *
  * One command at a time.  A line that is not a request is ignored, so a client
  * may begin with an empty line whatever the one before it left behind.  The

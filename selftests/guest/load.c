@@ -7,6 +7,7 @@
  *   stamp   hold stamped pages and re-check them on request
  *   hot     write a few pages without pause
  *   stress  several processes that allocate, stamp, check and free (stress.c)
+ *   shake   hugetlb pool, compaction, slab, memory offline, fork swarms (shake.c)
  */
 #include <errno.h>
 #include <stdio.h>
@@ -219,7 +220,7 @@ static const struct {
 } loads[] = {
 	{ "memhog", memhog_main }, { "churn", churn_main },
 	{ "stamp", stamp_main },   { "hot", hot_main },
-	{ "stress", stress_main },
+	{ "stress", stress_main }, { "shake", shake_main },
 };
 
 int main(int argc, char **argv)
@@ -235,5 +236,5 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < sizeof(loads) / sizeof(loads[0]); i++)
 		if (!strcmp(name, loads[i].name))
 			return loads[i].main(argc, argv);
-	die("usage: cfph-load {memhog | churn | stamp | hot | stress} ...");
+	die("usage: cfph-load {memhog | churn | stamp | hot | stress | shake} ...");
 }

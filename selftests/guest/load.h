@@ -12,5 +12,6 @@ void *map_pages(uint64_t pages);
 void stamp_area(char *base, struct stamp *s, uint64_t pages);
 
 int stress_main(int argc, char **argv);
+int shake_main(int argc, char **argv);
 
 #endif

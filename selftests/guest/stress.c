@@ -2,9 +2,9 @@
 /*
  * stress: does any page ever hold something that its owner did not put there?
  *
- * Several workers allocate memory in every way that a small guest offers, stamp
- * each page (pattern.h), check it again and again, and free it, so that pages
- * go from used to free and back without pause while a migration runs.  The
+ * Several workers allocate memory in every way that a small guest offers,
+ * stamp each page (pattern.h), check it again and again, and free it, so that
+ * pages go from used to free and back without pause while a migration runs.  The
  * first wrong byte is reported with everything known about it, to who asks and
  * to the kernel log, and ends the run.
  *
@@ -250,7 +250,7 @@ static void area_free(struct worker *w, struct area *a)
 
 /* --- things that happen to an area while it lives --- */
 
-/* A child checks the parent's pages and, by writing, gets copies of its own. */
+/* A child checks the parent's pages and, by writing, gets its own copies. */
 static void act_fork(struct worker *w, struct area *a)
 {
 	int status = 0;

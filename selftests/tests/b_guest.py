@@ -127,7 +127,7 @@ def guest_map(ctx):
 
 @test("guest-reload", 240)
 def guest_reload(ctx):
-    """Unload, load, unbind, bind, stop, start, under load; the map is right."""
+    """Unload, load, unbind, bind, stop, start, under load: the map is right."""
     vm = boot(ctx)
     vm.sh("stress start --mib 120", 120)
     ko = "/lib/modules/cfph/virtio_balloon.ko"
@@ -147,6 +147,7 @@ def guest_reload(ctx):
     settled(vm)
     ctx.say(guest.check_map(vm))
     guest.check_stress(vm, "stop")
+    guest.check_leaks(vm)
     guest.check_console(vm)
 
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """Migrations under load; see cfphtest.integrity for what each one proves."""
 
-from cfphtest import config, guest
-from cfphtest.integrity import (CRAWL, SLOW, compare, integrity, load, long_round,
-                                need_hints, resume, several_rounds, verify)
+from cfphtest import config, guest, oracle
+from cfphtest.integrity import (CRAWL, SLOW, compare, integrity, load,
+                                long_round, need_hints, resume,
+                                several_rounds, verify)
 from cfphtest.migrate import MBPS100, UNLIMITED, Migration
 from cfphtest.registry import need, test
 
@@ -75,7 +76,7 @@ def migrate_memfd(ctx):
 
 
 def tcg_dirty_log(ctx, hints):
-    """A small hot set, RAM not at ram offset 0; wrong without our first patch."""
+    """A hot set, RAM not at ram offset 0; wrong without our first patch."""
     spec = ctx.spec(mem="192M", smp=1, backend="ram", dummy="512M",
                     hints=hints)
     src, dst = ctx.pair(spec)
@@ -115,7 +116,7 @@ def migrate_reporting(ctx):
 
 @test("migrate-churn", 240)
 def migrate_churn(ctx):
-    """256 MiB churn over a 100 MB/s link: converges by itself, memory right."""
+    """256 MiB churn over a 100 MB/s link: converges, and memory is right."""
     src, dst = ctx.pair(ctx.spec(mem="1G"))
     src.sh("stamp start --mib 24")
     src.sh("churn start", 120)
@@ -126,6 +127,34 @@ def migrate_churn(ctx):
     guest.check_stamp(dst)
     dst.sh("churn stop")
     guest.check_console(src, dst)
+
+
+@test("migrate-stop-cont", 240)
+def migrate_stop_cont(ctx):
+    """Stopped at 15 moments of a migration: the map is true at each of them."""
+    src, dst = ctx.pair(ctx.spec())
+    load(src)
+    migration = Migration(src, dst, bandwidth=SLOW, downtime_ms=1).start()
+    migration.wait_pass(2, 120)
+    migration.set(max_bandwidth=CRAWL)      # or it ends while the guest stands
+    midway = flying = 0
+    for moment in range(15):
+        src.qmp("stop")
+        verdict = oracle.check_stopped_map(src, ctx.logs)
+        need(verdict.map_leaves, "no map is registered")
+        need(not verdict.map_lies and not verdict.map_gaps,
+             f"moment {moment}: {verdict}")
+        midway += bool(verdict.midway)
+        flying += bool(verdict.flying)
+        src.qmp("cont")
+    ctx.say(f"{midway} of 15 times a vCPU had interrupts off, {flying} times "
+            "with a block in the allocator's hands")
+    migration.set(max_bandwidth=UNLIMITED, downtime_limit=10_000)
+    need_hints(ctx, migration.finish())
+    compare(ctx, src, dst)
+    resume(dst)
+    verify(ctx, dst)
+    guest.check_console(src)
 
 
 @test("migrate-postcopy", 240)
@@ -160,7 +189,8 @@ def migrate_cancel(ctx):
         dst.close()
         verify(ctx, src, stop=False)
         show = guest.fpctl(src)
-        need(show["migration-id"] == 0, f"the guest believes it goes on: {show}")
+        need(show["migration-id"] == 0,
+             f"the guest believes it goes on: {show}")
     dst = ctx.destination(spec)
     need_hints(ctx, several_rounds(src, dst))
     compare(ctx, src, dst)
@@ -181,7 +211,6 @@ def migrate_dst_dies(ctx):
     migration.wait_pass(2, 120)
     dst.close()
     need(migration.wait_end() == "failed", "not failed")
-    migration.close()
     verify(ctx, src, stop=False)
     dst = ctx.destination(spec)
     need_hints(ctx, several_rounds(src, dst))
@@ -214,7 +243,7 @@ def migrate_reboot(ctx):
 
 @test("migrate-system-reset", 240)
 def migrate_system_reset(ctx):
-    """system_reset in the middle, the guest is not asked; ends while it boots."""
+    """system_reset in the middle, unannounced; ends while the guest boots."""
     spec = ctx.spec(reboot=True)
     src, dst = ctx.pair(spec)
     load(src)
@@ -293,7 +322,7 @@ def migrate_admin_stop(ctx):
 
 @test("migrate-kexec", 240)
 def migrate_kexec(ctx):
-    """kexec in the middle: the new kernel's memory is not judged by the old map."""
+    """kexec in the middle: the new kernel is not judged by the old map."""
     spec = ctx.spec(mem="512M")
     initrd = ctx.initrd_with({"/kernel": config.kernel(),
                               "/initrd": config.initramfs()})

@@ -4,7 +4,8 @@
 Each mutant breaks one rule of the safety argument through a switch that exists
 for this.  The migration is the one of migrate-long-round, in which the decision
 matters most; what counts as caught is a page that the comparison of both
-memories, or the guest itself, finds wrong.  A mutant that survives is a failure.
+memories, or the guest itself, finds wrong.  A mutant that survives is a
+failure.
 """
 
 from cfphtest import guest, oracle

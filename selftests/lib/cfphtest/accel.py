@@ -8,6 +8,7 @@ a kernel, so the only proof is a real boot under a time limit.
 import os
 import tempfile
 
+from . import config
 from .vm import VM, Spec, VMError
 
 PROBE_LIMIT = 30
@@ -18,7 +19,7 @@ def choose(say=lambda text: None):
     forced = os.environ.get("ACCEL")
     if forced:
         if forced not in ("kvm", "tcg"):
-            raise VMError(f"ACCEL={forced}: choose kvm or tcg")
+            raise config.ConfigError(f"ACCEL={forced}: choose kvm or tcg")
         return forced
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         say("accelerator: tcg (no usable /dev/kvm)")

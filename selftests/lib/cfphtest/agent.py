@@ -4,6 +4,8 @@
 import socket
 import time
 
+from . import config
+
 
 class AgentError(Exception):
     """The guest did not answer, or a command failed that must not."""
@@ -79,6 +81,7 @@ class Agent:
             raise ValueError("one line only")
         if not self._sock:
             self._connect()
+        limit *= config.patience()
         self._id += 1
         # Unique over connections: an old answer may still be in the guest.
         number = (int(time.monotonic() * 1000) << 12 | self._id & 0xfff)

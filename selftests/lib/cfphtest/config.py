@@ -13,9 +13,13 @@ def _path(name):
     value = os.environ.get(name)
     if not value:
         raise ConfigError(f"{name} is not set: run this through make")
-    if not os.path.exists(value):
-        raise ConfigError(f"{name}={value}: no such file, has it been built?")
-    return value
+    return _built(value)
+
+
+def _built(path):
+    if not os.path.exists(path):
+        raise ConfigError(f"{path}: no such file, has it been built?")
+    return path
 
 
 def qemu():
@@ -24,6 +28,12 @@ def qemu():
 
 def kernel():
     return _path("KERNEL_IMAGE")
+
+
+def system_map():
+    """Symbols of that kernel, three directories above arch/x86/boot/bzImage."""
+    return _built(os.path.join(os.path.dirname(os.path.realpath(kernel())),
+                               "../../../System.map"))
 
 
 def initramfs():
@@ -58,8 +68,13 @@ def firmware_dirs():
     return [d for d in dirs.split(":") if os.path.isdir(d)]
 
 
+def patience():
+    """Factor for time limits: a debug kernel under TCG is slow."""
+    return 6 if os.environ.get("DEBUG") else 1
+
+
 def import_qmp():
-    """QEMU's own QMP library, from the source tree that QEMU was built from."""
+    """QEMU's own QMP library, from the source that QEMU was built from."""
     source = _path("QEMU_SRC")
     path = os.path.join(source, "python")
     if path not in sys.path:
@@ -77,4 +92,5 @@ def parse_size(text):
     try:
         return int(text[:-1]) * unit if unit else int(text)
     except ValueError:
-        raise ConfigError(f"'{text}' is not a size: write 512M or 2G") from None
+        raise ConfigError(
+            f"'{text}' is not a size: write 512M or 2G") from None

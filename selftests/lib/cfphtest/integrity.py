@@ -23,7 +23,7 @@ class Lost(VMError):
 
 def load(vm, stamp_mib=24, stress_mib=None, workers=3):
     """Start the workloads; returns when memory has been used up once."""
-    if vm.spec.hints == "cfph":     # the oracle, all the time, where there is one
+    if vm.spec.hints == "cfph":     # the map oracle, all the time
         knob = guest.debugfs("verify_random_ms")
         vm.sh(f"[ ! -e {knob} ] || echo 250 >{knob}")
     vm.sh(f"stamp start --mib {stamp_mib}")

@@ -5,13 +5,17 @@ import re
 
 
 class Printer:
-    """KTAP version 1 on stdout; counts what it prints."""
+    """KTAP version 1 on stdout; counts what it prints.
+
+    With a total of None the plan comes at the end: plan().
+    """
 
     def __init__(self, total, indent=""):
         self.passed = self.failed = self.skipped = 0
         self._indent = indent
         self._line("KTAP version 1")
-        self._line(f"1..{total}")
+        if total is not None:
+            self._line(f"1..{total}")
 
     def _line(self, text):
         print(self._indent + text, flush=True)
@@ -31,7 +35,11 @@ class Printer:
             self.passed += 1
         else:
             self.failed += 1
-        self._line(f"{verdict} {number} {name}" + (f" # {text}" if text else ""))
+        self._line(f"{verdict} {number} {name}" +
+                   (f" # {text}" if text else ""))
+
+    def plan(self):
+        self._line(f"1..{self.passed + self.failed + self.skipped}")
 
     def summary(self):
         """The last line of all; nothing may be printed after it."""

@@ -2,8 +2,6 @@
 """Moving a guest from one QEMU to another, step by step."""
 
 import os
-import shutil
-import tempfile
 
 from .vm import VMError
 
@@ -27,12 +25,14 @@ class Migration:
     """One migration from src to dst; dst was started with incoming=True."""
 
     def __init__(self, src, dst, bandwidth=UNLIMITED, downtime_ms=300,
-                 caps=(), params=None, tcp=False):
+                 caps=(), params=None, tcp=False, file=False):
         self.src, self.dst = src, dst
-        self._tmp = tempfile.mkdtemp(prefix="cfph-")
+        # In a directory that goes when the destination goes.
         self.uri = ("tcp:127.0.0.1:0" if tcp else
-                    "unix:" + os.path.join(self._tmp, "migration"))
+                    ("file:" if file else "unix:") +
+                    os.path.join(dst.tmp, "migration"))
         self._tcp = tcp
+        self._file = file       # the destination reads it when it is complete
         caps = [{"capability": c, "state": True} for c in caps]
         if caps:
             src.qmp("migrate-set-capabilities", capabilities=caps)
@@ -48,7 +48,8 @@ class Migration:
     def start(self):
         self.src.take_events()
         self.src.events.clear()
-        self.dst.qmp("migrate-incoming", uri=self.uri)
+        if not self._file:
+            self.dst.qmp("migrate-incoming", uri=self.uri)
         uri = self.uri
         if self._tcp:
             address = self.dst.qmp("query-migrate")["socket-address"][0]
@@ -81,21 +82,18 @@ class Migration:
                 f"migration {status}: {info.get('error-desc', 'no reason')}; "
                 f"source: {self.src.said().strip()[-300:]}; "
                 f"destination: {self.dst.said().strip()[-300:]}")
+        if self._file:
+            self.dst.qmp("migrate-incoming", uri=self.uri)
         self.dst.wait_event(_status("completed"), limit)
-        self.close()
         return info
 
     def cancel(self, limit=30):
         self.src.qmp("migrate_cancel")
         event = self.src.wait_event(_status(*ENDED), limit)
-        self.close()
         return event["data"]["status"]
 
     def info(self):
         return self.src.qmp("query-migrate")
-
-    def close(self):
-        shutil.rmtree(self._tmp, ignore_errors=True)
 
 
 def migrate(src, dst, limit=120, **options):

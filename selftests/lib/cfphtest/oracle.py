@@ -11,11 +11,13 @@ Knows the layout of struct page of Linux 6.12 on x86-64, and checks that what
 it reads makes sense.  Needs nokaslr and nopti on the guest's command line.
 """
 
+import bisect
 import mmap
 import os
 import re
 import struct
 
+from . import config
 from .vm import VMError
 
 PAGE = 4096
@@ -97,6 +99,7 @@ class FreePages:
     def __init__(self, vm, dump):
         self._vm, self._dump = vm, dump
         self._sections = {}
+        self._arrays = {}
         self.blocks = 0         # free blocks seen, for the sanity check
 
     def _section(self, pfn):
@@ -114,11 +117,12 @@ class FreePages:
         array = self._dump.read(int(hit[1], 16), SECTION_PAGES * STRUCT_PAGE)
         free = bytearray(SECTION_PAGES)
         owned = bytearray(SECTION_PAGES)
-        # private @40, page_type @48, _refcount @52
+        # compound_head @8 (bit 0: a tail), private @40, page_type @48,
+        # _refcount @52
         for i, fields in enumerate(
-                struct.iter_unpack("<40xQIi8x", array)):
-            order, page_type, refcount = fields
-            owned[i] = refcount != 0
+                struct.iter_unpack("<8xQ24xQIi8x", array)):
+            head, order, page_type, refcount = fields
+            owned[i] = refcount != 0 or head & 1
             if page_type >> 24 != PGTY_BUDDY:
                 continue
             if order > MAX_ORDER or i & ((1 << order) - 1):
@@ -127,6 +131,7 @@ class FreePages:
                     f"{order}: this is not the struct page of Linux 6.12")
             self.blocks += 1
             free[i:i + (1 << order)] = b"\1" * (1 << order)
+        self._arrays[index] = array
         return free, owned
 
     def section_free(self, pfn):
@@ -136,8 +141,18 @@ class FreePages:
     def is_free(self, pfn):
         return self._section(pfn)[0][pfn % SECTION_PAGES]
 
-    def has_reference(self, pfn):
+    def has_owner(self, pfn):
+        """A reference, or it is a tail of a compound page."""
         return self._section(pfn)[1][pfn % SECTION_PAGES]
+
+    def describe(self, pfn):
+        """The struct page, for a failure's report."""
+        self._section(pfn)
+        at = pfn % SECTION_PAGES * STRUCT_PAGE
+        flags, head, order, page_type, refcount = struct.unpack_from(
+            "<QQ24xQIi", self._arrays[pfn // SECTION_PAGES], at)
+        return (f"{pfn:#x} (flags {flags:#x}, head {head:#x}, private "
+                f"{order:#x}, type {page_type:#x}, refcount {refcount})")
 
     def total(self, ranges):
         """All free pages; loads the whole page array."""
@@ -148,15 +163,16 @@ class FreePages:
                    for section in sections)
 
 
-def registered_leaves(vm):
-    """{first pfn: address} of the map that the decision was made from.
+def decided_leaves(vm):
+    """registered_leaves() if the decision was made from that map, else {}."""
+    decided = re.findall(r"ram_cfph_decide .* refused='(.*)' ",
+                         vm.trace_text())
+    return registered_leaves(vm) if decided and not decided[-1] else {}
 
-    Empty if there was none.  From the trace events of the source's device.
-    """
+
+def registered_leaves(vm):
+    """{first pfn: address} of the newest map, from the device's trace."""
     text = vm.trace_text()
-    decided = re.findall(r"ram_cfph_decide .* refused='(.*)' ", text)
-    if not decided or decided[-1]:
-        return {}
     text = text[text.rfind("virtio_balloon_cfph_register"):]
     return {int(pfn, 16): int(addr, 16) for pfn, addr in re.findall(
         r"virtio_balloon_cfph_leaf .*first_pfn=0x([0-9a-f]+) "
@@ -183,6 +199,31 @@ def map_errors(leaves, pages, dump):
     return lies, gaps
 
 
+def midway(vm):
+    """Symbols where a vCPU was stopped in the kernel with interrupts off.
+
+    The allocator's free lists and the map change under zone->lock only, that
+    is with interrupts off.  Such a vCPU may have stopped with one block that is
+    in no list any more, or not yet, and that is nobody's; its bit says free.
+    """
+    symbols = []
+    with open(config.system_map(), encoding="ascii") as file:
+        for line in file:
+            addr, kind, name = line.split()
+            if kind in "tTwW":
+                symbols.append((int(addr, 16), name))
+    symbols.sort()
+    found = []
+    text = vm.hmp("info registers -a")
+    for rip, rfl, cpl in re.findall(
+            r"RIP=([0-9a-f]+) RFL=([0-9a-f]+) .*?CPL=(\d)", text):
+        if int(rfl, 16) & 0x200 or cpl != "0":
+            continue
+        at = bisect.bisect(symbols, (int(rip, 16), "\x7f")) - 1
+        found.append(symbols[at][1] if at >= 0 else f"0x{rip}")
+    return found
+
+
 class Verdict:
     """What the comparison has found."""
 
@@ -191,8 +232,11 @@ class Verdict:
         self.differ = 0         # of which not the same
         self.free = 0           # of which free: they may differ
         self.free_total = 0     # free pages of the guest at the stop
-        self.in_flight = []     # no owner yet, allocator was stopped midway
+        self.midway = []        # where vCPUs stopped with interrupts off
+        self.flying = 0         # in the map, no owner, in no list: midway
+        self.in_flight = []     # of these, those that differ
         self.lost = []          # owned and not the same: a bug
+        self.examples = []      # some of @lost, described
         self.map_leaves = 0     # of the map that was read at the stop
         self.map_lies = []      # in use, and free in the map
         self.map_gaps = []      # free, and not in the map
@@ -204,15 +248,38 @@ class Verdict:
                 f"{len(self.lost)} LOST; map at the stop: "
                 f"{self.map_leaves} leaves, {len(self.map_lies)} lies, "
                 f"{len(self.map_gaps)} gaps")
-        if self.lost:
-            text += ": pfn " + " ".join(f"{p:#x}" for p in self.lost[:12])
+        if self.in_flight:
+            text += f"; stopped in {', '.join(self.midway)}"
+        if self.examples:
+            text += "; lost: " + ", ".join(self.examples)
         return text
+
+    def judge(self, pages, lies, gaps, changed):
+        """Sort the pages that differ and the errors of the map."""
+        self.differ = len(changed)
+        self.free = sum(pages.is_free(pfn) for pfn in changed)
+        owned = [pfn for pfn in changed if not pages.is_free(pfn)]
+        flying = self._flying(pages, lies)
+        self.flying = len(flying)
+        self.map_lies = [pfn for pfn in lies if pfn not in flying]
+        # With them, what a vCPU was about to put into a list.
+        self.map_gaps = ([] if len(gaps) <= len(self.midway) << MAX_ORDER
+                         else gaps)
+        self.in_flight = [pfn for pfn in owned if pfn in flying]
+        self.lost = [pfn for pfn in owned if pfn not in flying]
+        self.examples = [pages.describe(pfn) for pfn in self.lost[:6]]
+
+    def _flying(self, pages, lies):
+        """Those of @lies that are a block for each stopped vCPU at most."""
+        unowned = {pfn for pfn in lies if not pages.has_owner(pfn)}
+        blocks = {pfn >> MAX_ORDER for pfn in unowned}
+        return unowned if len(blocks) <= len(self.midway) else set()
 
 
 def compare(src, dst, directory, no_kernel=False):
     """Compare two stopped guests; returns a Verdict.
 
-    @no_kernel: no Linux with a page array runs in it, so no page counts as free.
+    @no_kernel: no Linux with a page array runs in it: no page counts as free.
     """
     for vm in (src, dst):
         running = vm.qmp("query-status")["running"]
@@ -235,36 +302,30 @@ def compare(src, dst, directory, no_kernel=False):
         if not verdict.free_total:
             raise OracleError("no free page at all: the page array was "
                               "not found")
-        # A vCPU can stop inside zone->lock with a block that is no longer
-        # PageBuddy and not yet anybody's.  At most one block per vCPU.
-        slack = src.spec.smp << MAX_ORDER
-        leaves = registered_leaves(src)
+        verdict.midway = midway(src)
+        leaves = decided_leaves(src)
         verdict.map_leaves = len(leaves)
-        lies, verdict.map_gaps = map_errors(leaves, pages, a)
-        unowned = [pfn for pfn in lies if _alone(pages, pfn)]
-        verdict.map_lies = (lies if len(unowned) > slack else
-                            sorted(set(lies) - set(unowned)))
-        if len(verdict.map_gaps) <= slack:
-            verdict.map_gaps = []
-        for pfn in differing(a, b):
-            verdict.differ += 1
-            if pages.is_free(pfn):
-                verdict.free += 1
-            elif not pages.has_reference(pfn) and \
-                    len(verdict.in_flight) < slack and \
-                    _alone(pages, pfn):
-                verdict.in_flight.append(pfn)
-            else:
-                verdict.lost.append(pfn)
+        lies, gaps = map_errors(leaves, pages, a)
+        verdict.judge(pages, lies, gaps, list(differing(a, b)))
     finally:
         a.close()
         b.close()
     return verdict
 
 
-def _alone(pages, pfn):
-    """Not a tail of somebody's compound page: the block's head is unowned."""
-    for order in range(MAX_ORDER + 1):
-        if pages.has_reference(pfn & ~((1 << order) - 1)):
-            return False
-    return True
+def check_stopped_map(vm, directory):
+    """The registered map of a stopped guest against its page array."""
+    verdict = Verdict()
+    ranges = ram_ranges(vm)
+    leaves = registered_leaves(vm)
+    verdict.map_leaves = len(leaves)
+    dump = Dump(vm, ranges, directory, vm.name)
+    try:
+        pages = FreePages(vm, dump)
+        verdict.pages = sum(end - start for start, end in ranges) // PAGE
+        verdict.free_total = pages.total(ranges)
+        verdict.midway = midway(vm)
+        verdict.judge(pages, *map_errors(leaves, pages, dump), [])
+    finally:
+        dump.close()
+    return verdict

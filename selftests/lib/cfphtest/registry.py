@@ -10,7 +10,7 @@ from .vm import VM, Spec
 
 
 class Skip(Exception):
-    """A host tool is missing.  For nothing else: a failed build is a failure."""
+    """A host tool is missing.  Nothing else: a failed build is a failure."""
 
 
 class Failure(Exception):
@@ -19,7 +19,8 @@ class Failure(Exception):
 
 class Test:
     def __init__(self, name, limit, function):
-        self.name, self.limit, self.function = name, limit, function
+        self.name, self.function = name, function
+        self.limit = limit * config.patience()
 
     @property
     def about(self):
@@ -75,6 +76,11 @@ class Context:
         vm = self._stack.enter_context(VM(spec, name, self.logs, **options))
         self.vms.append(vm)
         return vm
+
+    def drop(self, vm):
+        """End a VM before the test ends."""
+        self.vms.remove(vm)
+        vm.close()
 
     def pair(self, spec, dst_spec=None, paused=True, **options):
         """A booted source and a destination that waits, held by -S."""

@@ -7,6 +7,7 @@ other process is ever looked for or killed.
 """
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import re
@@ -25,7 +26,8 @@ QMP_LIMIT = 60
 # What no console log may hold.
 TROUBLE = re.compile(
     r"WARNING:|BUG:|Oops|Call Trace|Kernel panic|INFO: task .* blocked|"
-    r"rcu: INFO|stress: MISMATCH|unable to handle|general protection")
+    r"rcu: INFO|stress: MISMATCH|unable to handle|general protection|"
+    r"invalid module format")
 
 
 class VMError(Exception):
@@ -44,11 +46,13 @@ def _die_with_parent():
 class Spec:
     """What a guest and its machine look like; source and destination agree."""
 
-    def __init__(self, mem="384M", smp=2, machine="pc", accel="tcg",
+    def __init__(self, mem=None, smp=2, machine="pc", accel="tcg",
                  balloon=None, hints="off", kernel_args="", extra=(),
                  backend=None, dummy=None, disk=None, machine_opts="",
                  reboot=False, balloon_opts=(), mem_opts="", dimms=()):
-        self.mem = config.parse_size(mem)
+        # KASAN and its friends take their share
+        self.mem = config.parse_size(mem or "384M") * (
+            2 if os.environ.get("DEBUG") and mem != "4G" else 1)
         self.smp = smp
         self.machine = machine
         self.accel = accel
@@ -95,7 +99,8 @@ class Spec:
         machine = self.machine
         if self.dummy:
             # Created first, so main RAM does not start at ram offset 0.
-            args += ["-object", f"memory-backend-ram,id=dummy,size={self.dummy}"]
+            args += ["-object",
+                     f"memory-backend-ram,id=dummy,size={self.dummy}"]
         if self.backend:
             kind = {"ram": "memory-backend-ram",
                     "memfd": "memory-backend-memfd,share=on"}[self.backend]
@@ -133,8 +138,8 @@ class VM:
         self.spec = spec
         self.name = name
         self.incoming = incoming
-        self._tmp = tempfile.mkdtemp(prefix="cfph-")
-        self._logs = log_dir or self._tmp
+        self.tmp = tempfile.mkdtemp(prefix="cfph-")    # sockets; short path
+        self._logs = log_dir or self.tmp
         self.console = os.path.join(self._logs, f"{name}.console")
         self.stderr = os.path.join(self._logs, f"{name}.stderr")
         self.events = []
@@ -147,8 +152,8 @@ class VM:
     # --- life ---
 
     def _start(self, qmp_class, paused, qemu, kernel, initrd):
-        qmp = os.path.join(self._tmp, "qmp")
-        agent = os.path.join(self._tmp, "agent")
+        qmp = os.path.join(self.tmp, "qmp")
+        agent = os.path.join(self.tmp, "agent")
         cmd = [qemu, "-nodefaults", "-no-user-config", "-display", "none",
                "-name", self.name]
         for path in config.firmware_dirs():
@@ -223,12 +228,6 @@ class VM:
 
     def close(self):
         self.agent.close()
-        if self._qmp:
-            try:
-                self._qmp.close()
-            except Exception:  # pylint: disable=broad-except
-                pass            # it may have died in any way
-            self._qmp = None
         if self._proc and self._proc.poll() is None:
             self._proc.terminate()
             try:
@@ -236,7 +235,12 @@ class VM:
             except subprocess.TimeoutExpired:
                 self._proc.kill()
                 self._proc.wait()
-        shutil.rmtree(self._tmp, ignore_errors=True)
+        shutil.rmtree(self.tmp, ignore_errors=True)
+        if self._qmp:
+            # Its end is gone: whatever that raises, CancelledError included.
+            with contextlib.suppress(BaseException):
+                self._qmp.close()
+            self._qmp = None
 
     @property
     def pid(self):
@@ -280,7 +284,7 @@ class VM:
         Events that do not match stay in self.events in order of arrival;
         those that came before the call and were not taken count, too.
         """
-        deadline = time.monotonic() + limit
+        deadline = time.monotonic() + limit * config.patience()
         seen = 0
         while True:
             while seen < len(self.events):

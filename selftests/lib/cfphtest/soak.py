@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A long chain of migrations under load, every choice from one seed.
+
+A chain is one guest that is handed from QEMU to QEMU.  What kind of machine it
+is, how it is loaded, and by which way and over which link each hop goes, comes
+from a random generator, so that the same seed makes the same plan.  After each
+hop all memory is compared (see oracle.py) where the way allows it, and the guest
+checks all that it holds.
+"""
+
+import os
+import random
+
+from . import guest
+from .integrity import compare, load, resume, verify
+from .migrate import UNLIMITED, Migration
+from .registry import need
+
+HOPS = 20
+MB = 1_000_000
+
+# name: capabilities, parameters by random choice
+WAYS = {
+    "precopy": ((), {}),
+    "precopy-tcp": ((), {}),
+    "multifd": (("multifd",), {
+        "multifd-channels": (2, 4),
+        "zero-page-detection": ("none", "legacy", "multifd")}),
+    "multifd-zstd": (("multifd",), {
+        "multifd-channels": (2,), "multifd-compression": ("zstd",)}),
+    "xbzrle": (("xbzrle",), {"xbzrle-cache-size": (16 << 20, 64 << 20)}),
+    "auto-converge": (("auto-converge",), {}),
+    "postcopy-ram": (("postcopy-ram",), {}),
+    "postcopy-preempt": (("postcopy-ram", "postcopy-preempt"), {}),
+    "mapped-ram": (("mapped-ram",), {}),
+    "mapped-ram-multifd": (("mapped-ram", "multifd"), {
+        "multifd-channels": (2,)}),
+}
+CAPABILITIES = sorted({cap for caps, _ in WAYS.values() for cap in caps})
+DEFAULTS = {"zero-page-detection": "multifd", "multifd-compression": "none"}
+LINKS = (50 * MB, 200 * MB, UNLIMITED)
+
+# Small guests go through more hops in the same time.
+MACHINES = (
+    {"mem": "384M"},
+    {"mem": "384M", "smp": 4},
+    {"mem": "512M", "smp": 1, "backend": "ram"},
+    {"mem": "512M", "machine": "q35", "backend": "memfd"},
+    {"mem": "512M", "balloon_opts": ["free-page-reporting=on"]},
+    {"mem": "1G", "smp": 4, "shake": True},
+    {"mem": "4G", "backend": "ram", "dummy": "128M"},
+    {"mem": "6G", "smp": 4},
+)
+
+
+class Plan:
+    """What the next chain and its hops are; the same for the same seed."""
+
+    def __init__(self, seed):
+        self._rng = random.Random(seed)
+        self._machines = []
+
+    def machine(self):
+        if not self._machines:      # each once, in a new order
+            self._machines = list(MACHINES)
+            self._rng.shuffle(self._machines)
+        fields = dict(self._machines.pop())
+        return fields, fields.pop("shake", self._rng.random() < 0.5)
+
+    def hop(self):
+        """(way, capabilities, parameters, bytes a second)"""
+        way = self._rng.choice(sorted(WAYS))
+        caps, choices = WAYS[way]
+        params = {name: self._rng.choice(values)
+                  for name, values in choices.items()}
+        return way, caps, params, self._rng.choice(LINKS)
+
+
+def _reset(vm):
+    """Whatever the hop before has set."""
+    vm.qmp("migrate-set-capabilities", capabilities=[
+        {"capability": cap, "state": False} for cap in CAPABILITIES])
+    vm.qmp("migrate-set-parameters", **DEFAULTS)
+
+
+def _migrate(src, dst, way, caps, params, bandwidth):
+    _reset(src)
+    migration = Migration(src, dst, tcp=way == "precopy-tcp",
+                          file="mapped-ram" in caps, caps=caps, params=params,
+                          bandwidth=bandwidth, downtime_ms=0).start()
+    migration.wait_pass(2, 300)
+    if "postcopy-ram" in caps:
+        src.qmp("migrate-start-postcopy")
+        migration.set(max_postcopy_bandwidth=0)
+    migration.set(max_bandwidth=UNLIMITED, downtime_limit=5000)
+    return migration.finish(300)
+
+
+class Chain:
+    """One guest on its way."""
+
+    def __init__(self, ctx, plan):
+        self._ctx, self._plan = ctx, plan
+        fields, self._shake = plan.machine()
+        self.spec = ctx.spec(**fields)
+        self.name = " ".join(f"{k}={v}" for k, v in sorted(fields.items()))
+        self._vm = ctx.vm(self.spec, "hop0")
+        self._vm.boot()
+        self.hops = 0
+        self.doing = self.name      # what failed, if it fails
+        # Enough to matter, little enough to be written within a minute.
+        load(self._vm, stress_mib=min((self.spec.mem >> 20) * 35 // 100, 600))
+        if self._shake:
+            self._vm.sh("shake start", 300)
+            self.name += " shake"
+
+    def hop(self):
+        """One migration; returns what came out of it."""
+        way, caps, params, bandwidth = self._plan.hop()
+        self.hops += 1
+        link = ("no limit" if bandwidth == UNLIMITED else
+                f"{bandwidth // MB} MB/s")
+        self.doing = " ".join([f"{self.name}: {way}", link] +
+                              [f"{k}={v}" for k, v in params.items()])
+        # A postcopy destination has pages to ask for only while it runs.
+        running = "postcopy-ram" in caps
+        src = self._vm
+        dst = self._ctx.vm(self.spec, f"hop{self.hops}", incoming=True,
+                           paused=not running)
+        info = _migrate(src, dst, way, caps, params, bandwidth)
+        ram = info["ram"]
+        text = (f"{info['total-time']} ms, {ram['dirty-sync-count']} rounds, "
+                f"skipped {ram.get('free-pages-skipped')}")
+        if not running:
+            need(ram.get("free-pages-skipped"), f"{text}: no page skipped")
+            verdict = compare(self._ctx, src, dst)
+            text += (f", {verdict.differ} pages differ, "
+                     f"{len(verdict.in_flight)} in flight, the others free")
+        guest.check_console(src)
+        self._ctx.drop(src)
+        if not running:
+            resume(dst)
+        self._vm = dst
+        verify(self._ctx, dst, stop=False)
+        if self._shake:
+            dst.sh("shake status", 300)
+        return text
+
+    def close(self):
+        self._ctx.drop(self._vm)
+        for name in os.listdir(self._ctx.logs):
+            os.unlink(os.path.join(self._ctx.logs, name))
