@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 """One guest, no migration (or one, to watch it from inside)."""
 
+import base64
+import os
 import re
+import subprocess
+from xml.etree import ElementTree
 
-from cfphtest import guest
+from cfphtest import config, guest
 from cfphtest.guest import settled
 from cfphtest.integrity import several_rounds
 from cfphtest.registry import need, test
@@ -157,6 +161,25 @@ def wait_file(path):
             "usleep 50000; done; exit 1")
 
 
+def timeline(ctx, guest_trace, host_trace):
+    """The tool that puts both traces side by side; returns its text."""
+    svg = os.path.join(ctx.logs, "timeline.svg")
+    done = subprocess.run(
+        [os.path.join(config.top(), "selftests", "timeline"), "--svg", svg,
+         guest_trace, host_trace], capture_output=True, text=True, check=False)
+    need(not done.returncode, f"timeline: {done.stderr}")
+    lines = done.stdout.splitlines()
+    ctx.say(f"timeline: {len(lines)} lines, {lines[1]}")
+    # Each message is shipped before it comes, each command told before heard.
+    need(re.search(r"ship 0,.*(?s:.*)message 0,", done.stdout) or
+         re.search(r"message 0,", done.stdout), "no message 0")
+    need("-> START" in done.stdout and "got START" in done.stdout,
+         "no START on both sides")
+    need("decision: " in done.stdout, "no decision")
+    ElementTree.parse(svg)
+    return done.stdout
+
+
 @test("guest-trace", 240)
 def guest_trace(ctx):
     """trace-cmd record -e cfph in the guest while it migrates."""
@@ -178,4 +201,8 @@ def guest_trace(ctx):
     need(not missing, f"no {', '.join(missing)} event")
     need("PARSE ERROR" not in text.upper() and "0xffff" not in text,
          "an event that trace-cmd cannot print")
+    path = os.path.join(ctx.logs, "trace.dat")
+    with open(path, "wb") as file:      # out of the guest
+        file.write(base64.b64decode(dst.sh("base64 /tmp/trace.dat")))
+    timeline(ctx, path, src.trace)
     guest.check_console(src, dst)

@@ -173,7 +173,8 @@ class VM:
                 "-qmp", f"unix:{qmp},server=on,wait=off"]
         # A few lines a migration; a QEMU without these events says nothing.
         self.trace = os.path.join(self._logs, f"{self.name}.trace")
-        cmd += ["-D", self.trace, "-trace", "ram_cfph_*",
+        cmd += ["-msg", "timestamp=on",
+                "-D", self.trace, "-trace", "ram_cfph_*",
                 "-trace", "virtio_balloon_cfph_*"]
         if self.incoming:
             cmd += ["-incoming", "defer"]
