@@ -9,6 +9,9 @@
 #define CFPH_FAMILY_NAME	"cfph"
 #define CFPH_FAMILY_VERSION	1
 
+#define CFPH_NICE_MIN	-20
+#define CFPH_NICE_MAX	19
+
 /**
  * enum cfph_state - Life of the map.
  * @CFPH_STATE_OFF: no map is kept and the allocator hooks are no-ops
@@ -82,6 +85,36 @@ enum cfph_drain {
 	CFPH_DRAIN_MAX = (__CFPH_DRAIN_MAX - 1)
 };
 
+/**
+ * enum cfph_event - What a notification tells of.
+ * @CFPH_EVENT_STATE: the map has another state or reason
+ * @CFPH_EVENT_START: a migration has started, its map is registered; told
+ *   again when the map has gone and come back meanwhile
+ * @CFPH_EVENT_ROUND: the host has begun another round
+ * @CFPH_EVENT_STOP: the migration is over
+ * @CFPH_EVENT_STALL: the host has returned no buffer, the thread waits for
+ *   one; told once until a pass has come to its end
+ * @CFPH_EVENT_WATERMARK: free memory is below the watermark; passes are
+ *   suspended
+ * @CFPH_EVENT_RESUME: free memory is above the watermark again
+ * @CFPH_EVENT_REFUSE: something that the host or the system wants is refused;
+ *   see text
+ */
+enum cfph_event {
+	CFPH_EVENT_STATE,
+	CFPH_EVENT_START,
+	CFPH_EVENT_ROUND,
+	CFPH_EVENT_STOP,
+	CFPH_EVENT_STALL,
+	CFPH_EVENT_WATERMARK,
+	CFPH_EVENT_RESUME,
+	CFPH_EVENT_REFUSE,
+
+	/* private: */
+	__CFPH_EVENT_MAX,
+	CFPH_EVENT_MAX = (__CFPH_EVENT_MAX - 1)
+};
+
 enum {
 	CFPH_A_STATE = 1,
 	CFPH_A_REASON,
@@ -95,6 +128,13 @@ enum {
 	CFPH_A_MAP_BYTES,
 	CFPH_A_BUFFER_BYTES,
 	CFPH_A_PAD,
+	CFPH_A_MIN_ORDER,
+	CFPH_A_BUFFERS,
+	CFPH_A_BATCH,
+	CFPH_A_CPUS,
+	CFPH_A_NICE,
+	CFPH_A_WATERMARK_KIB,
+	CFPH_A_RATE_KIBPS,
 
 	__CFPH_A_MAX,
 	CFPH_A_MAX = (__CFPH_A_MAX - 1)
@@ -117,6 +157,10 @@ enum {
 	CFPH_A_STATS_SCANS,
 	CFPH_A_STATS_SCAN_NS,
 	CFPH_A_STATS_PASS_NS,
+	CFPH_A_STATS_RESETS,
+	CFPH_A_STATS_REFUSED,
+	CFPH_A_STATS_LOW_MEMORY,
+	CFPH_A_STATS_THROTTLED,
 	CFPH_A_STATS_PAD,
 
 	__CFPH_A_STATS_MAX,
@@ -124,12 +168,61 @@ enum {
 };
 
 enum {
+	CFPH_A_ZONE_NODE = 1,
+	CFPH_A_ZONE_NAME,
+	CFPH_A_ZONE_START_PFN,
+	CFPH_A_ZONE_SPANNED_PAGES,
+	CFPH_A_ZONE_MANAGED_PAGES,
+	CFPH_A_ZONE_BUDDY_PAGES,
+	CFPH_A_ZONE_PCP_PAGES,
+	CFPH_A_ZONE_MIN_WATERMARK_PAGES,
+	CFPH_A_ZONE_PAD,
+
+	__CFPH_A_ZONE_MAX,
+	CFPH_A_ZONE_MAX = (__CFPH_A_ZONE_MAX - 1)
+};
+
+enum {
+	CFPH_A_LEAF_START_PFN = 1,
+	CFPH_A_LEAF_NODE,
+	CFPH_A_LEAF_FREE_PAGES,
+	CFPH_A_LEAF_PRESENT_PAGES,
+	CFPH_A_LEAF_LARGEST_RUN_PAGES,
+	CFPH_A_LEAF_FREE_BLOCKS,
+	CFPH_A_LEAF_BITMAP,
+	CFPH_A_LEAF_PAD,
+
+	__CFPH_A_LEAF_MAX,
+	CFPH_A_LEAF_MAX = (__CFPH_A_LEAF_MAX - 1)
+};
+
+enum {
+	CFPH_A_EVENT_EVENT = 1,
+	CFPH_A_EVENT_TIME_NS,
+	CFPH_A_EVENT_STATE,
+	CFPH_A_EVENT_REASON,
+	CFPH_A_EVENT_MIGRATION_ID,
+	CFPH_A_EVENT_ROUND,
+	CFPH_A_EVENT_TEXT,
+	CFPH_A_EVENT_PAD,
+
+	__CFPH_A_EVENT_MAX,
+	CFPH_A_EVENT_MAX = (__CFPH_A_EVENT_MAX - 1)
+};
+
+enum {
 	CFPH_CMD_GET = 1,
 	CFPH_CMD_SET,
 	CFPH_CMD_STATS_GET,
+	CFPH_CMD_ZONE_GET,
+	CFPH_CMD_MAP_GET,
+	CFPH_CMD_MAP_RAW_GET,
+	CFPH_CMD_EVENT_NTF,
 
 	__CFPH_CMD_MAX,
 	CFPH_CMD_MAX = (__CFPH_CMD_MAX - 1)
 };
+
+#define CFPH_MCGRP_MONITOR	"monitor"
 
 #endif /* _UAPI_LINUX_CFPH_H */

@@ -75,6 +75,7 @@ enum vb_cfph_vq {
  * @buffers: the pool; as many of them as fit into the ring are used
  * @free: stack of the buffers that neither the host nor mm/cfph has
  * @nr_free: height of @free
+ * @nr_used: how many of @buffers are used
  */
 struct vb_cfph {
 	struct virtio_device *vdev;
@@ -90,6 +91,7 @@ struct vb_cfph {
 	struct cfph_buffer buffers[VB_CFPH_MESSAGES];
 	struct cfph_buffer *free[VB_CFPH_MESSAGES];
 	unsigned int nr_free;
+	unsigned int nr_used;
 };
 
 /* --- commands: host -> guest --- */
@@ -214,7 +216,13 @@ static void vb_cfph_reclaim(struct vb_cfph *cf)
 		cf->free[cf->nr_free++] = buf;
 }
 
-static struct cfph_buffer *vb_cfph_get_buffer(void *priv)
+/* mm/cfph has none now, so what is not on the stack is in the ring. */
+static bool vb_cfph_host_has(const struct vb_cfph *cf, unsigned int most)
+{
+	return cf->nr_used - cf->nr_free >= min(most, cf->nr_used);
+}
+
+static struct cfph_buffer *vb_cfph_get_buffer(void *priv, unsigned int most)
 {
 	struct vb_cfph *cf = priv;
 
@@ -223,10 +231,10 @@ static struct cfph_buffer *vb_cfph_get_buffer(void *priv)
 	 * Only now does an interrupt help.  The host may have returned a buffer
 	 * before it saw that we want one, and then it sends none: look again.
 	 */
-	if (!cf->nr_free && !virtqueue_enable_cb(cf->msg_vq))
+	if (vb_cfph_host_has(cf, most) && !virtqueue_enable_cb(cf->msg_vq))
 		vb_cfph_reclaim(cf);
 
-	return cf->nr_free ? cf->free[--cf->nr_free] : NULL;
+	return vb_cfph_host_has(cf, most) ? NULL : cf->free[--cf->nr_free];
 }
 
 static void vb_cfph_put_buffer(void *priv, struct cfph_buffer *buf)
@@ -282,13 +290,16 @@ static const struct cfph_transport_ops vb_cfph_ops = {
  */
 void vb_cfph_validate(struct virtio_device *vdev)
 {
+	enum cfph_reason refusal;
 	u64 lost;
 
 	if (!virtio_has_feature(vdev, VIRTIO_BALLOON_F_CFPH))
 		return;
 
 	/* mm/cfph says why, in the log and over netlink. */
-	if (cfph_refusal() != CFPH_REASON_NONE) {
+	refusal = cfph_refusal();
+	if (refusal != CFPH_REASON_NONE) {
+		cfph_refuse(refusal, "a device offers the feature");
 		__virtio_clear_bit(vdev, VIRTIO_BALLOON_F_CFPH);
 		return;
 	}
@@ -299,6 +310,8 @@ void vb_cfph_validate(struct virtio_device *vdev)
 		dev_warn(&vdev->dev,
 			 "cfph: off: features 0x%llx were turned down, so device and driver would number the queues differently; do not offer them\n",
 			 lost);
+		cfph_refuse(CFPH_REASON_NO_DEVICE,
+			    "queues below ours were offered and turned down");
 		__virtio_clear_bit(vdev, VIRTIO_BALLOON_F_CFPH);
 	}
 }
@@ -418,6 +431,7 @@ void vb_cfph_start(struct vb_cfph *cf)
 	for (i = 0; i < nr; i++)
 		cf->free[i] = &cf->buffers[i];
 	cf->nr_free = nr;
+	cf->nr_used = nr;
 
 	err = cfph_register(&vb_cfph_ops, cf);
 	if (err) {

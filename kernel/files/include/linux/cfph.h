@@ -29,8 +29,8 @@ struct cfph_buffer {
 
 /**
  * struct cfph_transport_ops - how mm/cfph reaches the host
- * @get_buffer: hand out a buffer that the host does not hold, NULL if it holds
- *	them all.  Never waits, never allocates.
+ * @get_buffer: hand out a buffer that the host does not hold; NULL if it holds
+ *	@most, or all that there are.  Never waits, never allocates.
  * @put_buffer: take an unused buffer back
  * @send: give a filled buffer to the host.  0; or a negative errno when the
  *	device is gone or broken, and then the buffer has been taken back
@@ -41,7 +41,7 @@ struct cfph_buffer {
  * cfph_unregister().
  */
 struct cfph_transport_ops {
-	struct cfph_buffer *(*get_buffer)(void *priv);
+	struct cfph_buffer *(*get_buffer)(void *priv, unsigned int most);
 	void (*put_buffer)(void *priv, struct cfph_buffer *buf);
 	int (*send)(void *priv, struct cfph_buffer *buf);
 	size_t (*buffer_bytes)(void *priv);
@@ -50,6 +50,7 @@ struct cfph_transport_ops {
 #if IS_ENABLED(CONFIG_CFPH)
 
 enum cfph_reason cfph_refusal(void);
+void cfph_refuse(enum cfph_reason reason, const char *text);
 int cfph_register(const struct cfph_transport_ops *ops, void *priv);
 void cfph_unregister(enum cfph_reason why);
 void cfph_command(u16 command, u32 migration_id, u32 round);

@@ -10,11 +10,24 @@
 
 #include <uapi/linux/cfph.h>
 
+/* Integer value ranges */
+static const struct netlink_range_validation cfph_a_batch_range = {
+	.min	= 16ULL,
+	.max	= 65536ULL,
+};
+
 /* CFPH_CMD_SET - do */
-static const struct nla_policy cfph_set_nl_policy[CFPH_A_DRAIN + 1] = {
+static const struct nla_policy cfph_set_nl_policy[CFPH_A_RATE_KIBPS + 1] = {
 	[CFPH_A_ENABLE] = NLA_POLICY_MAX(NLA_U32, 1),
 	[CFPH_A_INTERVAL_MS] = NLA_POLICY_RANGE(NLA_U32, 10, 10000),
 	[CFPH_A_DRAIN] = NLA_POLICY_MAX(NLA_U32, 2),
+	[CFPH_A_MIN_ORDER] = NLA_POLICY_MAX(NLA_U32, 9),
+	[CFPH_A_BUFFERS] = NLA_POLICY_RANGE(NLA_U32, 1, 16),
+	[CFPH_A_BATCH] = NLA_POLICY_FULL_RANGE(NLA_U32, &cfph_a_batch_range),
+	[CFPH_A_CPUS] = { .type = NLA_NUL_STRING, },
+	[CFPH_A_NICE] = NLA_POLICY_RANGE(NLA_S32, CFPH_NICE_MIN, CFPH_NICE_MAX),
+	[CFPH_A_WATERMARK_KIB] = { .type = NLA_U64, },
+	[CFPH_A_RATE_KIBPS] = { .type = NLA_U32, },
 };
 
 /* Ops table for cfph */
@@ -28,7 +41,7 @@ static const struct genl_split_ops cfph_nl_ops[] = {
 		.cmd		= CFPH_CMD_SET,
 		.doit		= cfph_nl_set_doit,
 		.policy		= cfph_set_nl_policy,
-		.maxattr	= CFPH_A_DRAIN,
+		.maxattr	= CFPH_A_RATE_KIBPS,
 		.flags		= GENL_CMD_CAP_DO,
 	},
 	{
@@ -36,6 +49,27 @@ static const struct genl_split_ops cfph_nl_ops[] = {
 		.doit	= cfph_nl_stats_get_doit,
 		.flags	= GENL_CMD_CAP_DO,
 	},
+	{
+		.cmd	= CFPH_CMD_ZONE_GET,
+		.dumpit	= cfph_nl_zone_get_dumpit,
+		.flags	= GENL_CMD_CAP_DUMP,
+	},
+	{
+		.cmd	= CFPH_CMD_MAP_GET,
+		.start	= cfph_nl_map_get_start,
+		.dumpit	= cfph_nl_map_get_dumpit,
+		.flags	= GENL_CMD_CAP_DUMP,
+	},
+	{
+		.cmd	= CFPH_CMD_MAP_RAW_GET,
+		.start	= cfph_nl_map_raw_get_start,
+		.dumpit	= cfph_nl_map_raw_get_dumpit,
+		.flags	= GENL_CMD_CAP_DUMP,
+	},
+};
+
+static const struct genl_multicast_group cfph_nl_mcgrps[] = {
+	[CFPH_NLGRP_MONITOR] = { "monitor", },
 };
 
 struct genl_family cfph_nl_family __ro_after_init = {
@@ -46,4 +80,6 @@ struct genl_family cfph_nl_family __ro_after_init = {
 	.module		= THIS_MODULE,
 	.split_ops	= cfph_nl_ops,
 	.n_split_ops	= ARRAY_SIZE(cfph_nl_ops),
+	.mcgrps		= cfph_nl_mcgrps,
+	.n_mcgrps	= ARRAY_SIZE(cfph_nl_mcgrps),
 };

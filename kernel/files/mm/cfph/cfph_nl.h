@@ -11,9 +11,20 @@
 
 #include <uapi/linux/cfph.h>
 
+int cfph_nl_map_get_start(struct netlink_callback *cb);
+int cfph_nl_map_raw_get_start(struct netlink_callback *cb);
+
 int cfph_nl_get_doit(struct sk_buff *skb, struct genl_info *info);
 int cfph_nl_set_doit(struct sk_buff *skb, struct genl_info *info);
 int cfph_nl_stats_get_doit(struct sk_buff *skb, struct genl_info *info);
+int cfph_nl_zone_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
+int cfph_nl_map_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
+int cfph_nl_map_raw_get_dumpit(struct sk_buff *skb,
+			       struct netlink_callback *cb);
+
+enum {
+	CFPH_NLGRP_MONITOR,
+};
 
 extern struct genl_family cfph_nl_family;
 

@@ -2,8 +2,8 @@
 /*
  * Continuous free-page hinting: the life of the map, and who may ask for it.
  *
- * Owns the control mutex, the transport, the tunables and the decision whether a
- * map is kept.  Must not know messages, nor how the map is made.
+ * Owns the control mutex, the transport and the decision whether a map is kept.
+ * Must not know messages, nor how the map is made.
  */
 #define pr_fmt(fmt) "cfph: " fmt
 
@@ -69,21 +69,12 @@
  * even during suspend.
  */
 
-/* Interval between two passes; the same range as in the netlink policy. */
-#define CFPH_INTERVAL_MS_MIN		10
-#define CFPH_INTERVAL_MS_DEFAULT	100
-#define CFPH_INTERVAL_MS_MAX		10000
-
 /* Protects struct cfph_control and kcfphd's session; see above. */
 DEFINE_MUTEX(cfph_mutex);
 
+/* tunables.c fills in the rest. */
 struct cfph_control cfph = {
 	.gone = CFPH_REASON_NO_DEVICE,
-	.tunables = {
-		.enable = 1,
-		.interval_ms = CFPH_INTERVAL_MS_DEFAULT,
-		.drain = CFPH_DRAIN_START,
-	},
 };
 
 /* --- refusals --- */
@@ -137,9 +128,52 @@ enum cfph_reason cfph_refusal(void)
 }
 EXPORT_SYMBOL_GPL(cfph_refusal);
 
+/**
+ * cfph_refuse_locked - somebody wants a map and cannot have it
+ * @reason: why
+ * @text: who, or what is missing
+ *
+ * Context: process context, cfph_mutex held.
+ */
+void cfph_refuse_locked(enum cfph_reason reason, const char *text)
+{
+	u32 migration_id, round;
+	u64 unused;
+
+	lockdep_assert_held(&cfph_mutex);
+
+	cfph_announced(&migration_id, &round, &unused, &unused);
+	cfph.counters.refused++;
+	trace_cfph_refuse(migration_id, round, reason, text);
+	cfph_notify(CFPH_EVENT_REFUSE, reason, migration_id, round, text);
+}
+
+/**
+ * cfph_refuse - a device offers the feature and is turned down
+ * @reason: why
+ * @text: what is in the way
+ *
+ * Counts it and tells those who watch.
+ *
+ * Context: process context, may sleep.
+ */
+void cfph_refuse(enum cfph_reason reason, const char *text)
+{
+	mutex_lock(&cfph_mutex);
+	cfph_refuse_locked(reason, text);
+	mutex_unlock(&cfph_mutex);
+}
+EXPORT_SYMBOL_GPL(cfph_refuse);
+
 /* --- states --- */
 
-static enum cfph_reason cfph_current_reason(void)
+/**
+ * cfph_current_reason - why there is no map
+ *
+ * Context: cfph_mutex held.
+ * Return: CFPH_REASON_NONE if there is one.
+ */
+enum cfph_reason cfph_current_reason(void)
 {
 	enum cfph_reason refusal = cfph_refusal();
 
@@ -162,10 +196,15 @@ static enum cfph_reason cfph_current_reason(void)
 
 static void cfph_set_state(enum cfph_state state, enum cfph_reason reason)
 {
+	u32 migration_id, round;
+	u64 unused;
+
 	lockdep_assert_held(&cfph_mutex);
 
 	cfph.state = state;
 	trace_cfph_state(state, reason);
+	cfph_announced(&migration_id, &round, &unused, &unused);
+	cfph_notify(CFPH_EVENT_STATE, reason, migration_id, round, NULL);
 }
 
 /**
@@ -205,6 +244,7 @@ void cfph_build(void)
 			pr_warn("off: no memory for the map (32 KiB per GiB of RAM); fpctl set enable 1 tries again\n");
 		}
 		cfph_set_state(CFPH_STATE_OFF, cfph.failure);
+		cfph_refuse_locked(cfph.failure, "the map cannot be made");
 		return;
 	}
 
@@ -255,8 +295,13 @@ void cfph_build_step(void)
 	cfph_set_state(CFPH_STATE_READY, CFPH_REASON_NONE);
 }
 
-/* From any state to OFF. */
-static void cfph_down(enum cfph_reason why)
+/**
+ * cfph_down - from any state to OFF
+ * @why: the reason to tell
+ *
+ * Context: process context, cfph_mutex held; may sleep.
+ */
+void cfph_down(enum cfph_reason why)
 {
 	struct cfph_map *map = cfph.map;
 	u64 generation;
@@ -334,6 +379,7 @@ void cfph_unregister(enum cfph_reason why)
 	if (cfph.ops) {
 		cfph_down(why);
 		cfph_session_drop();
+		cfph.counters.resets++;
 		cfph.ops = NULL;
 		cfph.priv = NULL;
 		cfph.gone = why;
@@ -390,48 +436,6 @@ void cfph_get_counters(struct cfph_counters *counters)
 	/* These two are counted in interrupts. */
 	cfph_announced(&unused, &unused, &counters->rounds,
 		       &counters->unknown_commands);
-}
-
-/**
- * cfph_get_tunables - what the administrator has set
- * @cur: filled in
- *
- * Context: process context, may sleep.
- */
-void cfph_get_tunables(struct cfph_tunables *cur)
-{
-	mutex_lock(&cfph_mutex);
-	*cur = cfph.tunables;
-	mutex_unlock(&cfph_mutex);
-}
-
-/**
- * cfph_set_tunables - change all tunables
- * @new: the new ones
- *
- * Takes effect at once: after "enable 0" the map is gone, after "enable 1" it is
- * being made, a new interval counts from the next pass on.
- *
- * Context: process context, may sleep.
- * Return: 0, or -EINVAL and then nothing has changed.
- */
-int cfph_set_tunables(const struct cfph_tunables *new)
-{
-	if (new->enable > 1 ||
-	    new->interval_ms < CFPH_INTERVAL_MS_MIN ||
-	    new->interval_ms > CFPH_INTERVAL_MS_MAX ||
-	    new->drain > CFPH_DRAIN_MAX)
-		return -EINVAL;
-
-	mutex_lock(&cfph_mutex);
-	cfph.tunables = *new;
-	cfph.failure = CFPH_REASON_NONE;
-	if (!new->enable)
-		cfph_down(CFPH_REASON_ADMIN);
-	cfph_thread_wake();
-	mutex_unlock(&cfph_mutex);
-
-	return 0;
 }
 
 /* --- the end of this kernel --- */

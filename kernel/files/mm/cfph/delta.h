@@ -45,6 +45,8 @@ bool cfph_msg_register(struct cfph_msg *msg, u64 generation, u64 header_addr,
 bool cfph_msg_leaf(struct cfph_msg *msg, u64 first_pfn, u64 addr);
 bool cfph_msg_unregister(struct cfph_msg *msg, u64 generation);
 bool cfph_msg_started(struct cfph_msg *msg, u64 generation);
+void cfph_chunk_fold(unsigned long bits[CFPH_CHUNK_WORDS],
+		     unsigned int min_order);
 bool cfph_msg_chunk(struct cfph_msg *msg, u64 pfn,
 		    const unsigned long bits[CFPH_CHUNK_WORDS]);
 u32 cfph_msg_finish(struct cfph_msg *msg, u16 flags, u64 sequence,

@@ -8,6 +8,7 @@
 #define _MM_CFPH_INTERNAL_H
 
 #include <linux/cfph.h>
+#include <linux/cpumask_types.h>
 #include <linux/jump_label.h>
 #include <linux/mmzone.h>
 #include <linux/mutex.h>
@@ -16,19 +17,62 @@
 
 struct virtio_balloon_cfph_map_header;
 
-/* --- control, core.c; used by netlink.c --- */
+/* --- what an administrator may set, tunables.c; used by netlink.c --- */
 
 /**
- * struct cfph_tunables - what an administrator may set
+ * struct cfph_tunables - what an administrator may set, but for the CPUs
  * @enable: 0 or 1
  * @interval_ms: between two passes, 10..10000
  * @drain: enum cfph_drain
+ * @min_order: smallest free block that a delta reports, 0..CFPH_CHUNK_SHIFT
+ * @buffers: messages that the host may hold at the same time, 1..16
+ * @batch: chunks that one step of a pass sends, 16..65536
+ * @nice: of the thread, -20..19
+ * @rate_kibps: KiB of messages per second, 0 = no limit
+ * @watermark_kib: free memory below which there are no passes, 0 = the sum of the
+ *	zones' min watermarks
+ *
+ * None of them can make the map wrong, nor what the host decides on it: they
+ * choose when deltas are sent, and how much of the truth is in them.
  */
 struct cfph_tunables {
 	u32 enable;
 	u32 interval_ms;
 	u32 drain;
+	u32 min_order;
+	u32 buffers;
+	u32 batch;
+	s32 nice;
+	u32 rate_kibps;
+	u64 watermark_kib;
 };
+
+/* As long as the text of an extended ack of netlink can be. */
+#define CFPH_COMPLAINT_MAX	80
+
+/**
+ * struct cfph_complaint - what is wrong with a new value
+ * @attr: CFPH_A_* of the tunable
+ * @text: its name, the value, and what would be right
+ */
+struct cfph_complaint {
+	unsigned int attr;
+	char text[CFPH_COMPLAINT_MAX];
+};
+
+extern const struct cfph_tunables cfph_default_tunables;
+
+int cfph_parse_cpus(const char *list, struct cpumask *cpus,
+		    struct cfph_complaint *complaint);
+int cfph_set_tunables(const struct cfph_tunables *new,
+		      const struct cpumask *cpus,
+		      struct cfph_complaint *complaint);
+void cfph_get_tunables(struct cfph_tunables *cur);
+void cfph_get_cpus(struct cpumask *cpus);
+void cfph_thread_place(void);
+bool cfph_thread_misplaced(void);
+
+/* --- control, core.c; used by netlink.c --- */
 
 /**
  * struct cfph_info - a snapshot for readers; the fields of CFPH_CMD_GET
@@ -65,7 +109,7 @@ struct cfph_info {
  * @chunks: changed chunks that were sent
  * @ranges: RANGE records sent
  * @bits: BITS records sent
- * @stalls: times a pass could not go on: no buffer, or no memory
+ * @stalls: times a pass could not go on because there was no buffer
  * @drains: times the per-cpu page lists were drained
  * @registrations: times the map was registered
  * @unregistrations: times the map was taken back
@@ -73,6 +117,10 @@ struct cfph_info {
  * @scans: times the map was filled from the buddy lists
  * @scan_ns: what the newest scan took
  * @pass_ns: what the newest pass took
+ * @resets: times the transport went away
+ * @refused: times the map was refused to somebody who wanted it
+ * @low_memory: passes that were put off because memory was low
+ * @throttled: times the thread slept because of the rate limit
  */
 struct cfph_counters {
 	u64 migrations;
@@ -91,12 +139,26 @@ struct cfph_counters {
 	u64 scans;
 	u64 scan_ns;
 	u64 pass_ns;
+	u64 resets;
+	u64 refused;
+	u64 low_memory;
+	u64 throttled;
 };
 
 void cfph_get_info(struct cfph_info *info);
 void cfph_get_counters(struct cfph_counters *counters);
-int cfph_set_tunables(const struct cfph_tunables *new);
-void cfph_get_tunables(struct cfph_tunables *cur);
+
+/* --- telling listeners, notify.c --- */
+
+#ifdef CONFIG_NET
+void cfph_notify(enum cfph_event event, enum cfph_reason reason,
+		 u32 migration_id, u32 round, const char *text);
+#else
+static inline void cfph_notify(enum cfph_event event, enum cfph_reason reason,
+			       u32 migration_id, u32 round, const char *text)
+{
+}
+#endif
 
 /* --- the map, map.c --- */
 
@@ -125,8 +187,8 @@ unsigned long cfph_map_next_changed(const struct cfph_map *map,
 				    unsigned long chunk);
 unsigned long cfph_map_count_changed(const struct cfph_map *map,
 				     unsigned long chunk);
-void cfph_map_copy_chunk(const struct cfph_map *map, unsigned long chunk,
-			 unsigned long bits[CFPH_CHUNK_WORDS]);
+void cfph_map_copy(const struct cfph_map *map, unsigned long pfn,
+		   unsigned long words, unsigned long *bits);
 u64 cfph_map_tracked_pages(const struct cfph_map *map);
 u64 cfph_map_bytes(const struct cfph_map *map);
 u64 cfph_map_free_pages(void);
@@ -149,6 +211,40 @@ static inline unsigned long cfph_map_chunks(const struct cfph_map *map)
 {
 	return map->slots * CFPH_LEAF_CHUNKS;
 }
+
+static inline void cfph_map_copy_chunk(const struct cfph_map *map,
+				       unsigned long chunk,
+				       unsigned long bits[CFPH_CHUNK_WORDS])
+{
+	cfph_map_copy(map, chunk << CFPH_CHUNK_SHIFT, CFPH_CHUNK_WORDS, bits);
+}
+
+/* --- a leaf for people to look at, summary.c; used by dump.c --- */
+
+#define CFPH_BLOCK_ORDERS	(MAX_PAGE_ORDER + 1)
+
+/**
+ * struct cfph_summary - what can be said of 128 MiB
+ * @start_pfn: first page
+ * @node: NUMA node of the first page that there is
+ * @present_pages: pages of RAM
+ * @free_pages: bits that are set
+ * @largest_run_pages: longest run of free pages
+ * @free_blocks: number of free blocks by order
+ * @bits: the bits themselves, a copy
+ */
+struct cfph_summary {
+	unsigned long start_pfn;
+	int node;
+	u64 present_pages;
+	u64 free_pages;
+	u64 largest_run_pages;
+	u64 free_blocks[CFPH_BLOCK_ORDERS];
+	unsigned long bits[CFPH_LEAF_WORDS];
+};
+
+int cfph_next_summary(unsigned long *slot, u64 *instance,
+		      struct cfph_summary *summary);
 
 /* --- what the buddy lists say, scan.c --- */
 
@@ -177,7 +273,9 @@ void cfph_scan_leaf(struct cfph_map *map, unsigned long slot);
  * @priv: its argument
  * @gone: why there is no transport
  * @shutdown: the system goes down; no way back
+ * @thread: kcfphd, NULL until there has been a transport
  * @tunables: what the administrator wants
+ * @cpus: where the thread may run; but for the CPUs that are not online
  * @counters: since boot
  *
  * All of it is protected by cfph_mutex.
@@ -192,7 +290,9 @@ struct cfph_control {
 	void *priv;
 	enum cfph_reason gone;
 	bool shutdown;
+	struct task_struct *thread;
 	struct cfph_tunables tunables;
+	struct cpumask cpus;
 	struct cfph_counters counters;
 };
 
@@ -200,14 +300,19 @@ extern struct mutex cfph_mutex;
 extern struct cfph_control cfph;
 
 bool cfph_wanted(void);
+enum cfph_reason cfph_current_reason(void);
 void cfph_build(void);
 void cfph_build_step(void);
+void cfph_down(enum cfph_reason why);
+void cfph_refuse_locked(enum cfph_reason reason, const char *text);
 
-/* --- the thread, kcfphd.c; used by core.c --- */
+/* --- the thread, kcfphd.c and session.c; used by core.c and tunables.c --- */
 
 int cfph_thread_run(void);
 void cfph_session_lost(u64 generation);
 void cfph_session_drop(void);
+void cfph_session_retune(const struct cfph_tunables *old,
+			 const struct cfph_tunables *new);
 
 /* --- commands and wake-ups, mailbox.c --- */
 

@@ -407,12 +407,13 @@ unsigned long cfph_map_count_changed(const struct cfph_map *map,
 }
 
 /**
- * cfph_map_copy_chunk - read the bits of one chunk
+ * cfph_map_copy - read a part of a leaf
  * @map: the map
- * @chunk: pfn / CFPH_CHUNK_PAGES
+ * @pfn: first page, a multiple of BITS_PER_LONG
+ * @words: how many words; they all lie in one leaf
  * @bits: where to; memory that no zone has reads as not free
  *
- * Of a chunk that two zones have, each part is copied under its zone's lock; no
+ * Of a part that two zones have, each one's words are copied under its lock; no
  * word belongs to two zones.  The spans of zones, but not the zones, may overlap
  * (kernelcore=mirror, interleaved nodes).  Then a word is copied once under each
  * lock, and the last copy may be older than a change made under the other one.
@@ -421,24 +422,24 @@ unsigned long cfph_map_count_changed(const struct cfph_map *map,
  * The zones are found by their spans and not through struct page, which memory
  * offline may free at any time.
  *
- * Context: process context; takes zone->lock for 64 bytes.
+ * Context: process context; takes zone->lock for the copy, 4 KiB at most.
  */
-void cfph_map_copy_chunk(const struct cfph_map *map, unsigned long chunk,
-			 unsigned long bits[CFPH_CHUNK_WORDS])
+void cfph_map_copy(const struct cfph_map *map, unsigned long pfn,
+		   unsigned long words, unsigned long *bits)
 {
-	unsigned long pfn = chunk << CFPH_CHUNK_SHIFT;
 	unsigned long *leaf = cfph_map_leaf(map, pfn >> CFPH_LEAF_SHIFT);
+	unsigned long last = pfn + words * BITS_PER_LONG;
 	unsigned long start, end, word;
 	struct zone *zone;
 
-	memset(bits, 0, CFPH_CHUNK_WORDS * sizeof(*bits));
+	memset(bits, 0, words * sizeof(*bits));
 	if (!leaf)
 		return;
 	leaf += (pfn % CFPH_LEAF_PAGES) >> CFPH_WORD_SHIFT;
 
 	for_each_populated_zone(zone) {
 		start = max(zone->zone_start_pfn, pfn);
-		end = min(zone_end_pfn(zone), pfn + CFPH_CHUNK_PAGES);
+		end = min(zone_end_pfn(zone), last);
 		if (start >= end)
 			continue;
 

@@ -51,6 +51,32 @@ static __always_inline unsigned long cfph_word_mask(unsigned long pfn,
 }
 
 /**
+ * cfph_word_firsts - where blocks begin in a word
+ * @order: up to CFPH_WORD_SHIFT
+ *
+ * Return: a word with each multiple of 2^@order set.
+ */
+static __always_inline unsigned long cfph_word_firsts(unsigned int order)
+{
+	/* 2^order ones, again and again: ~0 = firsts * (2^2^order - 1). */
+	return order < CFPH_WORD_SHIFT ? ~0UL / cfph_word_mask(0, order) : 1;
+}
+
+/**
+ * cfph_word_merge - from free blocks to those of the next order
+ * @blocks: the first page of each free, aligned block of @order is set
+ * @order: less than CFPH_WORD_SHIFT
+ *
+ * Return: the same for @order + 1.
+ */
+static __always_inline unsigned long cfph_word_merge(unsigned long blocks,
+						     unsigned int order)
+{
+	return blocks & (blocks >> (1U << order)) &
+	       cfph_word_firsts(order + 1);
+}
+
+/**
  * cfph_bits_update - mark one buddy block
  * @bits: array of words that begins at a multiple of the block's size
  * @index: the block's first page, counted from the first bit of @bits

@@ -3,9 +3,9 @@
  * Continuous free-page hinting: the handlers of the generic netlink family.
  *
  * Translates between attributes and the plain structures of internal.h, and
- * decides who may do what.  Must not know how core.c keeps its state, nor take
- * any of its locks.  Policy and operation table are in cfph_nl.c, generated
- * from Documentation/netlink/specs/cfph.yaml.
+ * decides who may change what; dump.c has the dumps.  Must not know how core.c
+ * keeps its state, nor take any of its locks.  Policy and operation table are in
+ * cfph_nl.c, generated from Documentation/netlink/specs/cfph.yaml.
  *
  * Generic netlink rather than sysfs, because a change of several tunables is
  * one request that takes effect as a whole or is refused with a reason, and
@@ -13,9 +13,11 @@
  */
 #include <linux/capability.h>
 #include <linux/cfph.h>
+#include <linux/cpumask.h>
 #include <linux/init.h>
 #include <linux/mutex.h>
 #include <linux/printk.h>
+#include <linux/slab.h>
 #include <net/genetlink.h>
 #include <net/netlink.h>
 
@@ -31,11 +33,12 @@ static DEFINE_MUTEX(cfph_nl_set_lock);
 /* --- replies --- */
 
 /*
- * All replies are of a fixed, small size and built in one place: allocate what
- * @fill needs at most, let it fill, send.
+ * All replies are built in one place: allocate what @fill needs at most, let it
+ * fill, send.
  */
 static int cfph_nl_reply(struct genl_info *info, size_t attrs_size,
-			 int (*fill)(struct sk_buff *reply))
+			 int (*fill)(struct sk_buff *reply, const void *arg),
+			 const void *arg)
 {
 	struct sk_buff *reply;
 	void *header;
@@ -46,7 +49,7 @@ static int cfph_nl_reply(struct genl_info *info, size_t attrs_size,
 		return -ENOMEM;
 
 	header = genlmsg_iput(reply, info);
-	err = header ? fill(reply) : -EMSGSIZE;
+	err = header ? fill(reply, arg) : -EMSGSIZE;
 	if (err) {
 		/* -EMSGSIZE: a size function below has forgotten something. */
 		WARN_ON_ONCE(err == -EMSGSIZE);
@@ -61,13 +64,31 @@ static int cfph_nl_reply(struct genl_info *info, size_t attrs_size,
 
 /* --- CFPH_CMD_GET --- */
 
-static size_t cfph_nl_info_size(void)
+static size_t cfph_nl_info_size(const char *cpus)
 {
-	return 7 * nla_total_size(sizeof(u32)) +
-	       4 * nla_total_size_64bit(sizeof(u64));
+	return 12 * nla_total_size(sizeof(u32)) +
+	       5 * nla_total_size_64bit(sizeof(u64)) +
+	       nla_total_size(strlen(cpus) + 1);
 }
 
-static int cfph_nl_fill_info(struct sk_buff *reply)
+static int cfph_nl_fill_tunables(struct sk_buff *reply,
+				 const struct cfph_tunables *t)
+{
+	if (nla_put_u32(reply, CFPH_A_ENABLE, t->enable) ||
+	    nla_put_u32(reply, CFPH_A_INTERVAL_MS, t->interval_ms) ||
+	    nla_put_u32(reply, CFPH_A_DRAIN, t->drain) ||
+	    nla_put_u32(reply, CFPH_A_MIN_ORDER, t->min_order) ||
+	    nla_put_u32(reply, CFPH_A_BUFFERS, t->buffers) ||
+	    nla_put_u32(reply, CFPH_A_BATCH, t->batch) ||
+	    nla_put_s32(reply, CFPH_A_NICE, t->nice) ||
+	    nla_put_u32(reply, CFPH_A_RATE_KIBPS, t->rate_kibps) ||
+	    nla_put_u64_64bit(reply, CFPH_A_WATERMARK_KIB, t->watermark_kib,
+			      CFPH_A_PAD))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int cfph_nl_fill_info(struct sk_buff *reply, const void *cpus)
 {
 	struct cfph_info info;
 
@@ -75,9 +96,6 @@ static int cfph_nl_fill_info(struct sk_buff *reply)
 
 	if (nla_put_u32(reply, CFPH_A_STATE, info.state) ||
 	    nla_put_u32(reply, CFPH_A_REASON, info.reason) ||
-	    nla_put_u32(reply, CFPH_A_ENABLE, info.tunables.enable) ||
-	    nla_put_u32(reply, CFPH_A_INTERVAL_MS, info.tunables.interval_ms) ||
-	    nla_put_u32(reply, CFPH_A_DRAIN, info.tunables.drain) ||
 	    nla_put_u32(reply, CFPH_A_MIGRATION_ID, info.migration_id) ||
 	    nla_put_u32(reply, CFPH_A_ROUND, info.round) ||
 	    nla_put_u64_64bit(reply, CFPH_A_TRACKED_PAGES, info.tracked_pages,
@@ -87,9 +105,24 @@ static int cfph_nl_fill_info(struct sk_buff *reply)
 	    nla_put_u64_64bit(reply, CFPH_A_MAP_BYTES, info.map_bytes,
 			      CFPH_A_PAD) ||
 	    nla_put_u64_64bit(reply, CFPH_A_BUFFER_BYTES, info.buffer_bytes,
-			      CFPH_A_PAD))
+			      CFPH_A_PAD) ||
+	    nla_put_string(reply, CFPH_A_CPUS, cpus))
 		return -EMSGSIZE;
-	return 0;
+	return cfph_nl_fill_tunables(reply, &info.tunables);
+}
+
+/* Return: a list like "0-3,8" to be freed, or NULL. */
+static char *cfph_nl_cpus(void)
+{
+	cpumask_var_t cpus;
+	char *list;
+
+	if (!alloc_cpumask_var(&cpus, GFP_KERNEL))
+		return NULL;
+	cfph_get_cpus(cpus);
+	list = kasprintf(GFP_KERNEL, "%*pbl", cpumask_pr_args(cpus));
+	free_cpumask_var(cpus);
+	return list;
 }
 
 /**
@@ -103,7 +136,15 @@ static int cfph_nl_fill_info(struct sk_buff *reply)
  */
 int cfph_nl_get_doit(struct sk_buff *skb, struct genl_info *info)
 {
-	return cfph_nl_reply(info, cfph_nl_info_size(), cfph_nl_fill_info);
+	char *cpus = cfph_nl_cpus();
+	int err;
+
+	if (!cpus)
+		return -ENOMEM;
+	err = cfph_nl_reply(info, cfph_nl_info_size(cpus), cfph_nl_fill_info,
+			    cpus);
+	kfree(cpus);
+	return err;
 }
 
 /* --- CFPH_CMD_STATS_GET --- */
@@ -120,13 +161,15 @@ static_assert(offsetof(struct cfph_counters, migrations) / sizeof(u64) ==
 	      CFPH_A_STATS_MIGRATIONS - 1);
 static_assert(offsetof(struct cfph_counters, pass_ns) / sizeof(u64) ==
 	      CFPH_A_STATS_PASS_NS - 1);
+static_assert(offsetof(struct cfph_counters, throttled) / sizeof(u64) ==
+	      CFPH_A_STATS_THROTTLED - 1);
 
 static size_t cfph_nl_counters_size(void)
 {
 	return CFPH_NL_COUNTERS * nla_total_size_64bit(sizeof(u64));
 }
 
-static int cfph_nl_fill_counters(struct sk_buff *reply)
+static int cfph_nl_fill_counters(struct sk_buff *reply, const void *unused)
 {
 	union {
 		struct cfph_counters named;
@@ -153,15 +196,69 @@ static int cfph_nl_fill_counters(struct sk_buff *reply)
 int cfph_nl_stats_get_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	return cfph_nl_reply(info, cfph_nl_counters_size(),
-			     cfph_nl_fill_counters);
+			     cfph_nl_fill_counters, NULL);
 }
 
 /* --- CFPH_CMD_SET --- */
 
-static void cfph_nl_read_u32(const struct genl_info *info, int attr, u32 *value)
+static bool cfph_nl_read_u32(const struct genl_info *info, int attr, u32 *value)
 {
-	if (info->attrs[attr])
-		*value = nla_get_u32(info->attrs[attr]);
+	if (!info->attrs[attr])
+		return false;
+	*value = nla_get_u32(info->attrs[attr]);
+	return true;
+}
+
+/* Return: false if there is none; the policy has checked what there is. */
+static bool cfph_nl_read_tunables(const struct genl_info *info,
+				  struct cfph_tunables *t)
+{
+	bool any = false;
+
+	any |= cfph_nl_read_u32(info, CFPH_A_ENABLE, &t->enable);
+	any |= cfph_nl_read_u32(info, CFPH_A_INTERVAL_MS, &t->interval_ms);
+	any |= cfph_nl_read_u32(info, CFPH_A_DRAIN, &t->drain);
+	any |= cfph_nl_read_u32(info, CFPH_A_MIN_ORDER, &t->min_order);
+	any |= cfph_nl_read_u32(info, CFPH_A_BUFFERS, &t->buffers);
+	any |= cfph_nl_read_u32(info, CFPH_A_BATCH, &t->batch);
+	any |= cfph_nl_read_u32(info, CFPH_A_RATE_KIBPS, &t->rate_kibps);
+	if (info->attrs[CFPH_A_NICE]) {
+		t->nice = nla_get_s32(info->attrs[CFPH_A_NICE]);
+		any = true;
+	}
+	if (info->attrs[CFPH_A_WATERMARK_KIB]) {
+		t->watermark_kib =
+			nla_get_u64(info->attrs[CFPH_A_WATERMARK_KIB]);
+		any = true;
+	}
+	return any;
+}
+
+static int cfph_nl_set(struct genl_info *info, struct cpumask *cpus,
+		       struct cfph_complaint *complaint)
+{
+	struct nlattr *list = info->attrs[CFPH_A_CPUS];
+	struct cfph_tunables tunables;
+	int err;
+
+	if (list) {
+		err = cfph_parse_cpus(nla_data(list), cpus, complaint);
+		if (err)
+			return err;
+	}
+
+	mutex_lock(&cfph_nl_set_lock);
+	cfph_get_tunables(&tunables);
+	if (cfph_nl_read_tunables(info, &tunables) || list) {
+		err = cfph_set_tunables(&tunables, list ? cpus : NULL,
+					complaint);
+	} else {
+		NL_SET_ERR_MSG(info->extack,
+			       "nothing to set: give one tunable or more");
+		err = -EINVAL;
+	}
+	mutex_unlock(&cfph_nl_set_lock);
+	return err;
 }
 
 /**
@@ -173,7 +270,8 @@ static void cfph_nl_read_u32(const struct genl_info *info, int attr, u32 *value)
  */
 int cfph_nl_set_doit(struct sk_buff *skb, struct genl_info *info)
 {
-	struct cfph_tunables tunables;
+	struct cfph_complaint complaint = {};
+	cpumask_var_t cpus;
 	int err;
 
 	/*
@@ -185,25 +283,15 @@ int cfph_nl_set_doit(struct sk_buff *skb, struct genl_info *info)
 			       "CAP_SYS_ADMIN in the initial user namespace is needed");
 		return -EPERM;
 	}
-	if (!info->attrs[CFPH_A_ENABLE] && !info->attrs[CFPH_A_INTERVAL_MS] &&
-	    !info->attrs[CFPH_A_DRAIN]) {
-		NL_SET_ERR_MSG(info->extack,
-			       "nothing to set: give enable, interval-ms or drain");
-		return -EINVAL;
+	if (!zalloc_cpumask_var(&cpus, GFP_KERNEL))
+		return -ENOMEM;
+
+	err = cfph_nl_set(info, cpus, &complaint);
+	if (err && complaint.attr) {
+		NL_SET_ERR_MSG_FMT(info->extack, "%s", complaint.text);
+		NL_SET_BAD_ATTR(info->extack, info->attrs[complaint.attr]);
 	}
-
-	mutex_lock(&cfph_nl_set_lock);
-	cfph_get_tunables(&tunables);
-	cfph_nl_read_u32(info, CFPH_A_ENABLE, &tunables.enable);
-	cfph_nl_read_u32(info, CFPH_A_INTERVAL_MS, &tunables.interval_ms);
-	cfph_nl_read_u32(info, CFPH_A_DRAIN, &tunables.drain);
-	err = cfph_set_tunables(&tunables);
-	mutex_unlock(&cfph_nl_set_lock);
-
-	if (err)
-		NL_SET_ERR_MSG_FMT(info->extack,
-				   "the kernel cannot do that now (%d), nothing was changed",
-				   err);
+	free_cpumask_var(cpus);
 	return err;
 }
 

@@ -2,11 +2,23 @@
 /*
  * Continuous free-page hinting: trace events.
  *
- * One event per state change, command, pass and message, never per page.  What
- * belongs to a migration leads with its id and round, so that "-f 'round > 3'",
- * hist triggers and synthetic events can join on them.  Every field is a plain
- * integer and every enumerator is exported, so that trace-cmd can print the
- * events on another machine.
+ * One event per state change, command, pass and message, never per page, and none
+ * while zone->lock is held.  What belongs to a migration leads with its id and
+ * round, so that "-f 'round > 3'", hist triggers and synthetic events can join on
+ * them, and with QEMU's own events.  Every field but one text is a plain integer
+ * and every enumerator is exported, so that trace-cmd can print the events on
+ * another machine.
+ *
+ * These events are an interface: fields may be added at the end, none goes away or
+ * changes its meaning.  Fields that many have:
+ *
+ *	migration_id	what the host calls the migration; 0 if none runs
+ *	round		dirty-bitmap syncs of it that the host has announced
+ *	generation	random number of one registration of the map
+ *	chunks		pieces of the map for 2 MiB (512 pages) each
+ *	leaves		pieces of the map for 128 MiB each
+ *	ns		nanoseconds that something took
+ *	pages, free	pages of 4 KiB
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM cfph
@@ -71,6 +83,12 @@ CFPH_REASONS
 #define EM(value, name)		{ value, name },
 #define EMe(value, name)	{ value, name }
 
+/*
+ * The map has another state, or another reason to be off.
+ *
+ *	state	life of the map, enum cfph_state
+ *	reason	why it is off, enum cfph_reason; none if it is not
+ */
 TRACE_EVENT(cfph_state,
 
 	TP_PROTO(u32 state, u32 reason),
@@ -92,7 +110,13 @@ TRACE_EVENT(cfph_state,
 		  __print_symbolic(__entry->reason, CFPH_REASONS))
 );
 
-/* The map has been filled from the buddy lists. */
+/*
+ * The map has been filled from the buddy lists.
+ *
+ *	pages	pages of RAM that it covers
+ *	free	how many of them are free
+ *	ns	time for the scan, without waiting between its steps
+ */
 TRACE_EVENT(cfph_scan,
 
 	TP_PROTO(u64 pages, u64 free, u64 ns),
@@ -115,7 +139,11 @@ TRACE_EVENT(cfph_scan,
 		  __entry->pages, __entry->free, __entry->ns)
 );
 
-/* A command of the host, as it came in; known or not. */
+/*
+ * A command of the host, as it came in; known or not.
+ *
+ *	command	VIRTIO_BALLOON_CFPH_CMD_*; 0 if it was too short to be one
+ */
 TRACE_EVENT(cfph_command,
 
 	TP_PROTO(u16 command, u32 migration_id, u32 round),
@@ -139,51 +167,76 @@ TRACE_EVENT(cfph_command,
 		  __print_symbolic(__entry->command, CFPH_COMMANDS))
 );
 
-/* The map is being registered; cfph_start has the same generation. */
+/*
+ * The map is being registered; cfph_start has the same generation.
+ *
+ *	leaves	how many leaves the host will be told of
+ */
 TRACE_EVENT(cfph_register,
 
-	TP_PROTO(u64 generation, u64 leaves),
+	TP_PROTO(u32 migration_id, u32 round, u64 generation, u64 leaves),
 
-	TP_ARGS(generation, leaves),
-
-	TP_STRUCT__entry(
-		__field(u64,	generation)
-		__field(u64,	leaves)
-	),
-
-	TP_fast_assign(
-		__entry->generation	= generation;
-		__entry->leaves		= leaves;
-	),
-
-	TP_printk("generation=%llu leaves=%llu",
-		  __entry->generation, __entry->leaves)
-);
-
-/* START has been answered: the host may read the map from now on. */
-TRACE_EVENT(cfph_start,
-
-	TP_PROTO(u32 migration_id, u64 generation, u64 leaves),
-
-	TP_ARGS(migration_id, generation, leaves),
+	TP_ARGS(migration_id, round, generation, leaves),
 
 	TP_STRUCT__entry(
 		__field(u32,	migration_id)
+		__field(u32,	round)
 		__field(u64,	generation)
 		__field(u64,	leaves)
 	),
 
 	TP_fast_assign(
 		__entry->migration_id	= migration_id;
+		__entry->round		= round;
 		__entry->generation	= generation;
 		__entry->leaves		= leaves;
 	),
 
-	TP_printk("migration_id=%u generation=%llu leaves=%llu",
-		  __entry->migration_id, __entry->generation, __entry->leaves)
+	TP_printk("migration_id=%u round=%u generation=%llu leaves=%llu",
+		  __entry->migration_id, __entry->round, __entry->generation,
+		  __entry->leaves)
 );
 
-/* One pass over the map; complete=0 if it stopped for want of a buffer. */
+/*
+ * START has been answered: the host may read the map from now on.
+ *
+ *	leaves	how many leaves it has been told of
+ */
+TRACE_EVENT(cfph_start,
+
+	TP_PROTO(u32 migration_id, u32 round, u64 generation, u64 leaves),
+
+	TP_ARGS(migration_id, round, generation, leaves),
+
+	TP_STRUCT__entry(
+		__field(u32,	migration_id)
+		__field(u32,	round)
+		__field(u64,	generation)
+		__field(u64,	leaves)
+	),
+
+	TP_fast_assign(
+		__entry->migration_id	= migration_id;
+		__entry->round		= round;
+		__entry->generation	= generation;
+		__entry->leaves		= leaves;
+	),
+
+	TP_printk("migration_id=%u round=%u generation=%llu leaves=%llu",
+		  __entry->migration_id, __entry->round, __entry->generation,
+		  __entry->leaves)
+);
+
+/*
+ * One pass over the map.
+ *
+ *	round		the one that was the newest when the pass began
+ *	chunks		changed chunks that were sent
+ *	ranges, bits	RANGE and BITS records that they took
+ *	bytes		length of the messages that were sent
+ *	ns		time for its steps, without waiting between them
+ *	complete	0 if a new round made it begin again
+ */
 TRACE_EVENT(cfph_pass,
 
 	TP_PROTO(u32 migration_id, u32 round, u64 chunks, u64 ranges, u64 bits,
@@ -219,7 +272,14 @@ TRACE_EVENT(cfph_pass,
 		  __entry->complete)
 );
 
-/* One message has gone to the host. */
+/*
+ * One message has gone to the host.
+ *
+ *	round		of the pass that it belongs to
+ *	sequence	number of the message in this migration, from 0 on
+ *	length		bytes
+ *	flags		VIRTIO_BALLOON_CFPH_F_*
+ */
 TRACE_EVENT(cfph_ship,
 
 	TP_PROTO(u32 migration_id, u32 round, u64 sequence, u32 length,
@@ -249,7 +309,11 @@ TRACE_EVENT(cfph_ship,
 		  __print_symbolic(__entry->flags, CFPH_MESSAGE_FLAGS))
 );
 
-/* The host holds every buffer; the changes stay flagged. */
+/*
+ * The host holds as many buffers as it may; the changes stay flagged.
+ *
+ *	chunks_left	changed chunks that wait
+ */
 TRACE_EVENT(cfph_stall,
 
 	TP_PROTO(u32 migration_id, u32 round, u64 chunks_left),
@@ -272,7 +336,11 @@ TRACE_EVENT(cfph_stall,
 		  __entry->migration_id, __entry->round, __entry->chunks_left)
 );
 
-/* The per-cpu page lists have been drained into the buddy lists. */
+/*
+ * The per-cpu page lists have been drained into the buddy lists.
+ *
+ *	ns	time that it took
+ */
 TRACE_EVENT(cfph_drain,
 
 	TP_PROTO(u32 migration_id, u32 round, u64 ns),
@@ -293,6 +361,100 @@ TRACE_EVENT(cfph_drain,
 
 	TP_printk("migration_id=%u round=%u ns=%llu",
 		  __entry->migration_id, __entry->round, __entry->ns)
+);
+
+/*
+ * The thread waits because of the rate limit.
+ *
+ *	ns	for how long
+ */
+TRACE_EVENT(cfph_throttle,
+
+	TP_PROTO(u32 migration_id, u32 round, u64 ns),
+
+	TP_ARGS(migration_id, round, ns),
+
+	TP_STRUCT__entry(
+		__field(u32,	migration_id)
+		__field(u32,	round)
+		__field(u64,	ns)
+	),
+
+	TP_fast_assign(
+		__entry->migration_id	= migration_id;
+		__entry->round		= round;
+		__entry->ns		= ns;
+	),
+
+	TP_printk("migration_id=%u round=%u ns=%llu",
+		  __entry->migration_id, __entry->round, __entry->ns)
+);
+
+/*
+ * Passes are suspended because memory is low, or go on.
+ *
+ *	low	1 = suspended
+ *	free	free pages of the system
+ *	limit	pages of the watermark
+ */
+TRACE_EVENT(cfph_watermark,
+
+	TP_PROTO(u32 migration_id, u32 round, bool low, u64 free, u64 limit),
+
+	TP_ARGS(migration_id, round, low, free, limit),
+
+	TP_STRUCT__entry(
+		__field(u32,	migration_id)
+		__field(u32,	round)
+		__field(u32,	low)
+		__field(u64,	free)
+		__field(u64,	limit)
+	),
+
+	TP_fast_assign(
+		__entry->migration_id	= migration_id;
+		__entry->round		= round;
+		__entry->low		= low;
+		__entry->free		= free;
+		__entry->limit		= limit;
+	),
+
+	TP_printk("migration_id=%u round=%u low=%u free=%llu limit=%llu",
+		  __entry->migration_id, __entry->round, __entry->low,
+		  __entry->free, __entry->limit)
+);
+
+/*
+ * Somebody wants a map and cannot have it: a device that offers the feature, or a
+ * migration that begins.
+ *
+ *	reason	why not, enum cfph_reason
+ *	text	who wants it, or what is missing
+ */
+TRACE_EVENT(cfph_refuse,
+
+	TP_PROTO(u32 migration_id, u32 round, u32 reason, const char *text),
+
+	TP_ARGS(migration_id, round, reason, text),
+
+	TP_STRUCT__entry(
+		__field(u32,	migration_id)
+		__field(u32,	round)
+		__field(u32,	reason)
+		__string(text,	text)
+	),
+
+	TP_fast_assign(
+		__entry->migration_id	= migration_id;
+		__entry->round		= round;
+		__entry->reason		= reason;
+		__assign_str(text);
+	),
+
+	TP_printk("migration_id=%u round=%u reason=%s text=\"%s\"",
+		  __entry->migration_id, __entry->round,
+		  __print_symbolic(__entry->reason, CFPH_REASONS),
+		  __get_str(text))
 );
 
 /* The guest has left the migration, whoever ended it. */

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Continuous free-page hinting: passes over the map.
+ *
+ * Decides when a pass is due and turns changed chunks into messages.  Runs in the
+ * thread only, one bounded step at a time, without allocating anything and without
+ * waiting: a step that cannot go on says how long to sleep.
+ *
+ * Locks: everything runs under cfph_mutex; zone->lock to copy a chunk.
+ */
+#include <linux/cfph.h>
+#include <linux/jiffies.h>
+#include <linux/ktime.h>
+#include <linux/mm.h>
+#include <linux/sched.h>
+
+#include <trace/events/cfph.h>
+#include <uapi/linux/virtio_balloon_cfph.h>
+
+#include "../internal.h"
+#include "cfph.h"
+#include "delta.h"
+#include "internal.h"
+#include "session.h"
+
+/* --- whether --- */
+
+/*
+ * After a large process has exited, up to an eighth of a zone may lie in lists
+ * that the map does not see.  Comes after STARTED, because it takes a while: what
+ * it frees reaches the host as deltas.
+ */
+static void kcfphd_drain(void)
+{
+	u64 start = ktime_get_ns();
+	struct zone *zone;
+
+	/* Zone by zone: for all at once, another drain would make this a no-op. */
+	for_each_populated_zone(zone)
+		drain_all_pages(zone);
+	cfph.counters.drains++;
+	trace_cfph_drain(cfph_session.migration_id, cfph_session.round,
+			 ktime_get_ns() - start);
+}
+
+static unsigned long kcfphd_watermark_pages(void)
+{
+	unsigned long min_pages = 0;
+	struct zone *zone;
+
+	if (cfph.tunables.watermark_kib)
+		return cfph.tunables.watermark_kib >> (PAGE_SHIFT - 10);
+
+	for_each_populated_zone(zone)
+		min_pages += min_wmark_pages(zone);
+	return min_pages;
+}
+
+/*
+ * Every cycle counts for reclaim then; hints do not make memory free.  What has
+ * changed stays flagged.
+ */
+static bool kcfphd_memory_is_low(void)
+{
+	unsigned long free = global_zone_page_state(NR_FREE_PAGES);
+	unsigned long limit = kcfphd_watermark_pages();
+	bool low = free < limit;
+
+	if (low)
+		cfph.counters.low_memory++;
+	if (low == cfph_session.suspended)
+		return low;
+
+	cfph_session.suspended = low;
+	trace_cfph_watermark(cfph_session.migration_id, cfph_session.round, low,
+			     free, limit);
+	cfph_session_tell(low ? CFPH_EVENT_WATERMARK : CFPH_EVENT_RESUME);
+	return low;
+}
+
+static void kcfphd_rest(bool hold)
+{
+	cfph_session.phase = CFPH_PHASE_REST;
+	cfph_session.hold = hold;
+	cfph_session.next = jiffies +
+			    msecs_to_jiffies(cfph.tunables.interval_ms);
+}
+
+/**
+ * kcfphd_pass_is_due - shall a pass begin now?
+ *
+ * Return: true if so; if not, cfph_session.next is when to ask again.
+ */
+bool kcfphd_pass_is_due(void)
+{
+	return time_after_eq(jiffies, cfph_session.next) ||
+	       (cfph_session.answer && !cfph_session.hold);
+}
+
+/**
+ * kcfphd_begin_pass - REST -> PASS, unless memory is low
+ *
+ * Return: what the step shall return.
+ */
+long kcfphd_begin_pass(void)
+{
+	cfph_session.chunk = 0;
+	if (kcfphd_memory_is_low()) {
+		kcfphd_rest(true);
+		return KCFPHD_AGAIN;
+	}
+
+	/* First the limit, or what is drained could come back. */
+	WRITE_ONCE(cfph_pcp_short, cfph.tunables.drain != CFPH_DRAIN_OFF);
+	if (cfph_session.drain)
+		kcfphd_drain();
+	cfph_session.drain = false;
+
+	cfph_session.phase = CFPH_PHASE_PASS;
+	cfph_session.pass_round = cfph_session.round;
+	cfph_session.answering = cfph_session.answer;
+	cfph_session.answer = false;
+	cfph_session.pass_ns = 0;
+	cfph_session.before = cfph.counters;
+	return KCFPHD_AGAIN;
+}
+
+/* --- how --- */
+
+static void kcfphd_trace_pass(bool complete)
+{
+	const struct cfph_counters *before = &cfph_session.before;
+	const struct cfph_counters *now = &cfph.counters;
+
+	trace_cfph_pass(cfph_session.migration_id, cfph_session.pass_round,
+			now->chunks - before->chunks,
+			now->ranges - before->ranges,
+			now->bits - before->bits,
+			now->message_bytes - before->message_bytes,
+			cfph_session.pass_ns, complete);
+}
+
+/*
+ * A ROUND has come in the middle of a pass.  Begin another one from the first
+ * chunk, so that its end tells the host that all changes before the ROUND have
+ * been sent; what has been done is sent as it is.
+ */
+static long kcfphd_restart_pass(void)
+{
+	if (cfph_session.buf && !cfph_ship(0))
+		return KCFPHD_AGAIN;
+	kcfphd_trace_pass(false);
+	return kcfphd_begin_pass();
+}
+
+static long kcfphd_end_pass(void)
+{
+	/* Nothing has changed: say so only to a host that waits for it. */
+	if (cfph_session.answering && !kcfphd_get_buffer())
+		return kcfphd_stall();
+	if (cfph_session.buf && !cfph_ship(VIRTIO_BALLOON_CFPH_F_PASS_END))
+		return KCFPHD_AGAIN;
+
+	cfph_session.stalled = false;
+	cfph.counters.passes++;
+	cfph.counters.pass_ns = cfph_session.pass_ns;
+	kcfphd_trace_pass(true);
+	kcfphd_rest(false);
+	return KCFPHD_AGAIN;
+}
+
+/*
+ * Clear the byte, then copy under zone->lock.  A hook that held the lock before
+ * us: we see its bits.  One that gets it after us: it sets the byte again, after
+ * our clearing.  So no change is missed, with no barrier beyond the lock; and as
+ * a new owner of a page writes to it after the hook, a page that we saw free had
+ * not been written to when we looked.
+ *
+ * Return: false if the message is full; the chunk stays flagged.
+ */
+static bool kcfphd_pass_chunk(unsigned long chunk)
+{
+	struct cfph_map *map = cfph.map;
+	unsigned long bits[CFPH_CHUNK_WORDS];
+
+	WRITE_ONCE(map->changed[chunk], 0);
+	cfph_map_copy_chunk(map, chunk, bits);
+	cfph_chunk_fold(bits, cfph.tunables.min_order);
+	if (cfph_msg_chunk(&cfph_session.msg, chunk << CFPH_CHUNK_SHIFT, bits))
+		return true;
+
+	WRITE_ONCE(map->changed[chunk], 1);
+	return false;
+}
+
+/* Return: jiffies until the next message may begin, 0 = now. */
+static long kcfphd_throttle(void)
+{
+	u64 ns = 0;
+
+	if (cfph.tunables.rate_kibps)
+		ns = cfph_rate_wait_ns(&cfph_session.rate, ktime_get_ns());
+	if (!ns)
+		return 0;
+
+	cfph.counters.throttled++;
+	trace_cfph_throttle(cfph_session.migration_id, cfph_session.round, ns);
+	return nsecs_to_jiffies(ns) + 1;
+}
+
+static long kcfphd_pass_chunks(unsigned long chunks)
+{
+	unsigned int budget;
+
+	for (budget = cfph.tunables.batch; budget; budget--) {
+		unsigned long chunk;
+		long wait;
+
+		chunk = cfph_map_next_changed(cfph.map, cfph_session.chunk);
+		cfph_session.chunk = chunk;
+		if (chunk >= chunks)
+			break;
+		wait = cfph_session.buf ? 0 : kcfphd_throttle();
+		if (wait)
+			return wait;
+		if (!kcfphd_get_buffer())
+			return kcfphd_stall();
+		if (kcfphd_pass_chunk(chunk))
+			cfph_session.chunk++;
+		else if (!cfph_ship(0))
+			break;
+		cond_resched();
+	}
+	return KCFPHD_AGAIN;
+}
+
+/**
+ * kcfphd_pass_step - send some of what has changed
+ *
+ * Return: what the step shall return.
+ */
+long kcfphd_pass_step(void)
+{
+	unsigned long chunks = cfph_map_chunks(cfph.map);
+	u64 start = ktime_get_ns();
+	long timeout;
+
+	if (cfph_session.answer)
+		return kcfphd_restart_pass();
+
+	timeout = kcfphd_pass_chunks(chunks);
+	cfph_session.pass_ns += ktime_get_ns() - start;
+
+	/* The session has ended if the device is gone. */
+	if (cfph_session.phase == CFPH_PHASE_PASS &&
+	    cfph_session.chunk >= chunks)
+		return kcfphd_end_pass();
+	return timeout;
+}

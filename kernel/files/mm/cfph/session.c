@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Continuous free-page hinting: the session of the migration that runs.
+ *
+ * Owns the session's state and the message that is being built; gets buffers from
+ * the transport and ships them.  Must not know what is in a message, nor when one
+ * is due.  Functions named kcfphd_*() run in the thread only, the others are called
+ * by everybody else, too.
+ *
+ * Locks: everything runs under cfph_mutex; see core.c.
+ */
+#define pr_fmt(fmt) "cfph: " fmt
+
+#include <linux/cfph.h>
+#include <linux/jiffies.h>
+#include <linux/ktime.h>
+
+#include <trace/events/cfph.h>
+#include <uapi/linux/virtio_balloon_cfph.h>
+
+#include "../internal.h"
+#include "cfph.h"
+#include "delta.h"
+#include "internal.h"
+#include "session.h"
+
+/* Written under cfph_mutex, read by the page allocator: see cfph_pcp_limits(). */
+bool cfph_pcp_short __read_mostly;
+
+struct cfph_session cfph_session;
+
+/**
+ * cfph_session_tell - tell listeners of something that belongs to the migration
+ * @event: what has happened
+ *
+ * Context: cfph_mutex held.
+ */
+void cfph_session_tell(enum cfph_event event)
+{
+	cfph_notify(event, cfph_current_reason(), cfph_session.migration_id,
+		    cfph_session.round, NULL);
+}
+
+/* --- buffers --- */
+
+static void cfph_put_buffer(void)
+{
+	lockdep_assert_held(&cfph_mutex);
+
+	if (cfph_session.buf)
+		cfph.ops->put_buffer(cfph.priv, cfph_session.buf);
+	cfph_session.buf = NULL;
+}
+
+/* Return: false if the host holds @most buffers, or all that there are. */
+static bool cfph_get_buffer(unsigned int most)
+{
+	struct cfph_buffer *buf;
+
+	lockdep_assert_held(&cfph_mutex);
+
+	if (cfph_session.buf)
+		return true;
+	buf = cfph.ops->get_buffer(cfph.priv, most);
+	if (!buf)
+		return false;
+	if (WARN_ON_ONCE(buf->size < CFPH_MSG_MIN)) {
+		cfph.ops->put_buffer(cfph.priv, buf);
+		return false;
+	}
+	cfph_session.buf = buf;
+	cfph_msg_init(&cfph_session.msg, buf->data, buf->size);
+	return true;
+}
+
+/* Like cfph_get_buffer(); if false, the thread is woken when there is one. */
+bool kcfphd_get_buffer(void)
+{
+	unsigned int most = cfph.tunables.buffers;
+
+	if (cfph_get_buffer(most))
+		return true;
+
+	/*
+	 * First say so, then look again: a buffer that came back before is found
+	 * now, one that comes back later wakes us: cfph_buffer_returned().
+	 */
+	cfph_mail_starved();
+	return cfph_get_buffer(most);
+}
+
+/**
+ * kcfphd_stall - there is no buffer
+ *
+ * Listeners hear of it once until a pass has come to its end: with a small limit
+ * on buffers, each message may have to wait for the one before.
+ *
+ * Return: what the step shall return.
+ */
+long kcfphd_stall(void)
+{
+	cfph.counters.stalls++;
+	if (trace_cfph_stall_enabled())
+		trace_cfph_stall(cfph_session.migration_id, cfph_session.round,
+				 cfph_map_count_changed(cfph.map,
+							cfph_session.chunk));
+	if (!cfph_session.stalled)
+		cfph_session_tell(CFPH_EVENT_STALL);
+	cfph_session.stalled = true;
+	return KCFPHD_SLEEP;
+}
+
+/* --- life --- */
+
+/**
+ * cfph_session_begin - the host has sent START
+ * @migration_id: whose
+ *
+ * Context: cfph_mutex held; there is no session.
+ */
+void cfph_session_begin(u32 migration_id)
+{
+	lockdep_assert_held(&cfph_mutex);
+
+	cfph_session.phase = CFPH_PHASE_WAIT_MAP;
+	cfph_session.migration_id = migration_id;
+	cfph_session.round = 0;
+	cfph_session.sequence = 0;
+	cfph_session.started = false;
+	cfph_session.answer = false;
+	cfph_session.stalled = false;
+	cfph_session.suspended = false;
+	cfph_session.rate = (struct cfph_rate) {};
+	cfph_session.drain = cfph.tunables.drain != CFPH_DRAIN_OFF;
+}
+
+/**
+ * cfph_session_end - the migration is over for us, or was never there
+ *
+ * Context: cfph_mutex held.
+ */
+void cfph_session_end(void)
+{
+	lockdep_assert_held(&cfph_mutex);
+
+	cfph_put_buffer();
+	WRITE_ONCE(cfph_pcp_short, false);
+	/* A generation names one migration. */
+	if (cfph.map)
+		WRITE_ONCE(cfph.map->header->generation, 0);
+	if (cfph_session.phase != CFPH_PHASE_IDLE) {
+		trace_cfph_stop(cfph_session.migration_id, cfph_session.round);
+		cfph_session_tell(CFPH_EVENT_STOP);
+	}
+	cfph_session.phase = CFPH_PHASE_IDLE;
+}
+
+/* --- messages --- */
+
+/**
+ * cfph_ship - send the message that is being built
+ * @flags: VIRTIO_BALLOON_CFPH_F_*
+ *
+ * Context: cfph_mutex held; there is a message.
+ * Return: false if the device is gone; the session has ended then.
+ */
+bool cfph_ship(u16 flags)
+{
+	struct cfph_counters *counters = &cfph.counters;
+	struct cfph_msg *msg = &cfph_session.msg;
+	struct cfph_buffer *buf = cfph_session.buf;
+	u64 sequence = cfph_session.sequence++;
+	u32 round = cfph_session.phase == CFPH_PHASE_PASS ?
+		    cfph_session.pass_round : cfph_session.round;
+
+	lockdep_assert_held(&cfph_mutex);
+
+	buf->length = cfph_msg_finish(msg, flags, sequence,
+				      cfph_session.migration_id, round);
+	trace_cfph_ship(cfph_session.migration_id, round, sequence, buf->length,
+			flags);
+	cfph_session.buf = NULL;
+	if (cfph.ops->send(cfph.priv, buf)) {
+		pr_warn_once("the device is broken or gone: no more hints for this migration\n");
+		cfph_session_end();
+		return false;
+	}
+
+	/* What the host waits for is not limited, and so has no price. */
+	if (cfph.tunables.rate_kibps && cfph_session.phase == CFPH_PHASE_PASS)
+		cfph_rate_charge(&cfph_session.rate, cfph.tunables.rate_kibps,
+				 msg->used, ktime_get_ns());
+	counters->messages++;
+	counters->message_bytes += msg->used;
+	counters->chunks += msg->chunks;
+	counters->ranges += msg->ranges;
+	counters->bits += msg->bits;
+	return true;
+}
+
+/* --- what happens to it --- */
+
+/**
+ * cfph_session_lost - the map goes away while a migration may run
+ * @generation: what the header page has shown until now, 0 if nothing is
+ *	registered
+ *
+ * Tells the host if there is a buffer for it; if not, it finds out when it looks
+ * at the header page.  If the map comes back, it is registered again.
+ *
+ * Context: cfph_mutex held; the header page has been cleared.
+ */
+void cfph_session_lost(u64 generation)
+{
+	lockdep_assert_held(&cfph_mutex);
+
+	if (cfph_session.phase == CFPH_PHASE_IDLE)
+		return;
+
+	cfph_put_buffer();
+	cfph_session.phase = CFPH_PHASE_WAIT_MAP;
+	if (!generation || !cfph_session.announced)
+		return;
+
+	cfph.counters.unregistrations++;
+	/* All that there are: this one is not a matter of load. */
+	if (cfph_get_buffer(UINT_MAX)) {
+		cfph_msg_unregister(&cfph_session.msg, generation);
+		cfph_ship(0);
+	}
+}
+
+/**
+ * cfph_session_drop - the transport goes away
+ *
+ * Context: cfph_mutex held.
+ */
+void cfph_session_drop(void)
+{
+	lockdep_assert_held(&cfph_mutex);
+
+	cfph_session_end();
+	/* The next transport may have another host behind it. */
+	cfph_mail_clear();
+}
+
+/**
+ * cfph_session_retune - the administrator has set something
+ * @old: what held until now
+ * @new: what holds now
+ *
+ * Sees to it that nothing goes on waiting for what was set before: for a pass that
+ * was far away, for memory that was thought low, or for a debt at another rate.
+ *
+ * Context: cfph_mutex held.
+ */
+void cfph_session_retune(const struct cfph_tunables *old,
+			 const struct cfph_tunables *new)
+{
+	unsigned long soon = jiffies + msecs_to_jiffies(new->interval_ms);
+
+	lockdep_assert_held(&cfph_mutex);
+
+	if (old->rate_kibps != new->rate_kibps)
+		cfph_session.rate = (struct cfph_rate) {};
+	if (cfph_session.phase != CFPH_PHASE_REST)
+		return;
+	if (old->watermark_kib != new->watermark_kib && cfph_session.hold) {
+		cfph_session.hold = false;
+		soon = jiffies;
+	}
+	if (time_after(cfph_session.next, soon))
+		cfph_session.next = soon;
+}

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Continuous free-page hinting: each tunable has its effect on a session.  Included
+ * by kcfphd.c behind kcfphd-kunit.h, with the same host.
+ */
+#include <linux/bitmap.h>
+#include <linux/sizes.h>
+
+static void cfph_tuned_set(struct kunit *test, const struct cfph_tunables *t)
+{
+	KUNIT_ASSERT_EQ(test, cfph_set_tunables(t, NULL, NULL), 0);
+}
+
+/* How many buffers the host has got and not given back. */
+static unsigned int cfph_tuned_held(struct cfph_test_host *h)
+{
+	unsigned int i, held = 0;
+
+	spin_lock(&h->lock);
+	for (i = 0; i < CFPH_TEST_BUFFERS; i++)
+		held += h->buffers[i].owner == CFPH_TEST_HOST;
+	spin_unlock(&h->lock);
+	return held;
+}
+
+static void cfph_tuned_release(void *arg)
+{
+	struct list_head *held = arg;
+	struct page *page, *next;
+
+	list_for_each_entry_safe(page, next, held, lru) {
+		list_del(&page->lru);
+		__free_page(page);
+	}
+}
+
+/*
+ * Take 64 MiB and give every other page back: some 30 chunks that need 64 bytes
+ * each, so that a pass takes several messages.  Released at the end of the test.
+ */
+static void cfph_tuned_fragment(struct kunit *test)
+{
+	struct list_head *held = kunit_kzalloc(test, sizeof(*held), GFP_KERNEL);
+	struct page *page, *next;
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, held);
+	INIT_LIST_HEAD(held);
+	KUNIT_ASSERT_EQ(test, kunit_add_action(test, cfph_tuned_release, held),
+			0);
+	for (i = 0; i < SZ_64M / PAGE_SIZE; i++) {
+		page = alloc_page(GFP_KERNEL | __GFP_NOWARN);
+		KUNIT_ASSERT_NOT_NULL(test, page);
+		list_add(&page->lru, held);
+	}
+	list_for_each_entry_safe(page, next, held, lru) {
+		if (page_to_pfn(page) % 2)
+			continue;
+		list_del(&page->lru);
+		__free_page(page);
+	}
+	drain_all_pages(NULL);
+}
+
+/* What was told is the truth, or as much of it as min_order lets through. */
+static void cfph_tuned_compare(struct cfph_test_host *h, unsigned int min_order)
+{
+	unsigned long bits[CFPH_CHUNK_WORDS], fold[CFPH_CHUNK_WORDS];
+	unsigned long chunk, wrong = 0, folded = 0;
+	const unsigned long *shadow;
+
+	mutex_lock(&cfph_mutex);
+	for (chunk = 0; chunk < cfph_map_chunks(cfph.map); chunk++) {
+		if (!h->leaf[chunk / CFPH_LEAF_CHUNKS])
+			continue;
+		cfph_map_copy_chunk(cfph.map, chunk, bits);
+		if (READ_ONCE(cfph.map->changed[chunk]))
+			continue;
+		memcpy(fold, bits, sizeof(fold));
+		cfph_chunk_fold(fold, min_order);
+		shadow = h->shadow[chunk / CFPH_LEAF_CHUNKS] +
+			 chunk % CFPH_LEAF_CHUNKS * CFPH_CHUNK_WORDS;
+		/* A chunk that has never changed is as it was at STARTED. */
+		if (!memcmp(shadow, fold, sizeof(fold)))
+			folded += !!memcmp(bits, fold, sizeof(fold));
+		else
+			wrong += !!memcmp(shadow, bits, sizeof(bits));
+	}
+	mutex_unlock(&cfph_mutex);
+
+	KUNIT_EXPECT_EQ(h->test, wrong, 0);
+	KUNIT_EXPECT_GT(h->test, folded, 0);
+}
+
+static void cfph_tuned_min_order(struct kunit *test)
+{
+	struct cfph_test_host *h = test->priv;
+	struct cfph_counters before, after;
+	struct cfph_tunables t;
+	struct rnd_state rnd;
+
+	cfph_get_tunables(&t);
+	t.min_order = CFPH_CHUNK_SHIFT;
+	cfph_tuned_set(test, &t);
+
+	prandom_seed_state(&rnd, 11);
+	cfph_get_counters(&before);
+	cfph_test_start(h, CFPH_TEST_ID);
+	cfph_test_churn(test, &rnd);
+	cfph_test_round(h, 1);
+	cfph_tuned_compare(h, t.min_order);
+	cfph_get_counters(&after);
+	KUNIT_EXPECT_GT(test, after.chunks, before.chunks);
+	/* A chunk is free or not, so there is nothing to say with bits. */
+	KUNIT_EXPECT_EQ(test, after.bits, before.bits);
+
+	t.min_order = 3;
+	cfph_tuned_set(test, &t);
+	cfph_test_churn(test, &rnd);
+	cfph_test_round(h, 2);
+	/* Chunks of the first pass may be as they were told then. */
+	t.min_order = 0;
+	cfph_tuned_set(test, &t);
+	mutex_lock(&cfph_mutex);
+	memset(cfph.map->changed, 1, cfph_map_chunks(cfph.map));
+	mutex_unlock(&cfph_mutex);
+	cfph_test_round(h, 3);
+	cfph_test_compare(h);
+}
+
+static bool cfph_tuned_one_held(struct cfph_test_host *h)
+{
+	return cfph_test_stalled(h) && cfph_tuned_held(h) == 1;
+}
+
+static bool cfph_tuned_three_held(struct cfph_test_host *h)
+{
+	return cfph_tuned_held(h) == 3;
+}
+
+static void cfph_tuned_buffers(struct kunit *test)
+{
+	struct cfph_test_host *h = test->priv;
+	struct cfph_counters before;
+	struct cfph_tunables t;
+
+	cfph_tuned_fragment(test);
+	cfph_test_start(h, CFPH_TEST_ID);
+	cfph_test_round(h, 1);
+
+	cfph_get_tunables(&t);
+	t.buffers = 1;
+	cfph_tuned_set(test, &t);
+	cfph_get_counters(&before);
+	h->stalls = before.stalls;
+	mutex_lock(&cfph_mutex);
+	memset(cfph.map->changed, 1, cfph_map_chunks(cfph.map));
+	mutex_unlock(&cfph_mutex);
+	cfph_command(VIRTIO_BALLOON_CFPH_CMD_ROUND, CFPH_TEST_ID, 2);
+	cfph_test_wait(h, cfph_tuned_one_held);
+
+	/* At once, with nothing from the host. */
+	t.buffers = 3;
+	cfph_tuned_set(test, &t);
+	cfph_test_wait(h, cfph_tuned_three_held);
+	t.buffers = 1;
+	cfph_tuned_set(test, &t);
+	cfph_test_round(h, 3);
+	cfph_test_compare(h);
+}
+
+static void cfph_tuned_batch(struct kunit *test)
+{
+	struct cfph_test_host *h = test->priv;
+	unsigned long slot = 0, first;
+
+	cfph_test_start(h, CFPH_TEST_ID);
+	cfph_test_round(h, 1);
+	while (!h->leaf[slot])
+		slot++;
+	first = slot * CFPH_LEAF_CHUNKS;
+
+	/* One step of a pass, in the place of the thread. */
+	mutex_lock(&cfph_mutex);
+	cfph.tunables.batch = 16;
+	memset(cfph.map->changed + first, 1, CFPH_LEAF_CHUNKS);
+	cfph_session.phase = CFPH_PHASE_PASS;
+	cfph_session.chunk = first;
+	cfph_session.pass_round = 1;
+	KUNIT_EXPECT_EQ(test, kcfphd_pass_step(), KCFPHD_AGAIN);
+	KUNIT_EXPECT_GT(test, cfph_session.chunk, first);
+	KUNIT_EXPECT_LE(test, cfph_session.chunk, first + 16);
+	mutex_unlock(&cfph_mutex);
+
+	cfph_thread_wake();
+	cfph_test_round(h, 2);
+	cfph_test_compare(h);
+}
+
+static bool cfph_tuned_low(struct cfph_test_host *h)
+{
+	struct cfph_counters counters;
+
+	cfph_get_counters(&counters);
+	return counters.low_memory > 0;
+}
+
+static void cfph_tuned_watermark(struct kunit *test)
+{
+	struct cfph_test_host *h = test->priv;
+	struct cfph_counters before, now;
+	struct cfph_tunables t;
+
+	mutex_lock(&cfph_mutex);
+	cfph.counters.low_memory = 0;
+	mutex_unlock(&cfph_mutex);
+	cfph_test_start(h, CFPH_TEST_ID);
+	cfph_test_round(h, 1);
+
+	cfph_get_tunables(&t);
+	t.watermark_kib = (u64)totalram_pages() << (PAGE_SHIFT - 10);
+	cfph_tuned_set(test, &t);
+	cfph_get_counters(&before);
+	cfph_command(VIRTIO_BALLOON_CFPH_CMD_ROUND, CFPH_TEST_ID, 2);
+	cfph_test_wait(h, cfph_tuned_low);
+	cfph_get_counters(&now);
+	KUNIT_EXPECT_EQ(test, now.passes, before.passes);
+	KUNIT_EXPECT_EQ(test, now.messages, before.messages);
+
+	/* Does not wait for the end of the interval, which is 10 s. */
+	t.watermark_kib = 0;
+	cfph_tuned_set(test, &t);
+	cfph_test_round(h, 3);
+	cfph_test_compare(h);
+}
+
+static bool cfph_tuned_throttled(struct cfph_test_host *h)
+{
+	struct cfph_counters counters;
+
+	cfph_get_counters(&counters);
+	return counters.throttled > 0;
+}
+
+static void cfph_tuned_rate(struct kunit *test)
+{
+	struct cfph_test_host *h = test->priv;
+	struct cfph_counters before, now;
+	struct cfph_tunables t;
+
+	mutex_lock(&cfph_mutex);
+	cfph.counters.throttled = 0;
+	mutex_unlock(&cfph_mutex);
+
+	cfph_tuned_fragment(test);
+	cfph_get_tunables(&t);
+	t.rate_kibps = 1;
+	cfph_tuned_set(test, &t);
+	/* Registration does not wait. */
+	cfph_test_start(h, CFPH_TEST_ID);
+	KUNIT_EXPECT_FALSE(test, cfph_tuned_throttled(h));
+
+	cfph_get_counters(&before);
+	mutex_lock(&cfph_mutex);
+	memset(cfph.map->changed, 1, cfph_map_chunks(cfph.map));
+	mutex_unlock(&cfph_mutex);
+	cfph_command(VIRTIO_BALLOON_CFPH_CMD_ROUND, CFPH_TEST_ID, 1);
+	cfph_test_wait(h, cfph_tuned_throttled);
+	cfph_get_counters(&now);
+	/* What the bucket held, and one message on credit. */
+	KUNIT_EXPECT_LE(test, now.message_bytes - before.message_bytes,
+			1024 + CFPH_TEST_BUFFER_SIZE);
+
+	t.rate_kibps = 0;
+	cfph_tuned_set(test, &t);
+	cfph_test_round(h, 2);
+	cfph_test_compare(h);
+}
+
+/* Priority and CPUs reach the thread, in a session and out of it. */
+static void cfph_tuned_place(struct kunit *test)
+{
+	struct cpumask *cpus = kunit_kzalloc(test, sizeof(*cpus), GFP_KERNEL);
+	struct cpumask *saved = kunit_kzalloc(test, sizeof(*cpus), GFP_KERNEL);
+	struct cfph_tunables t;
+
+	KUNIT_ASSERT_NOT_NULL(test, cpus);
+	KUNIT_ASSERT_NOT_NULL(test, saved);
+	cfph_get_cpus(saved);
+	cfph_get_tunables(&t);
+	KUNIT_EXPECT_EQ(test, task_nice(cfph.thread), t.nice);
+
+	t.nice = 5;
+	cpumask_set_cpu(cpumask_last(cpu_online_mask), cpus);
+	KUNIT_EXPECT_EQ(test, cfph_set_tunables(&t, cpus, NULL), 0);
+	KUNIT_EXPECT_EQ(test, task_nice(cfph.thread), 5);
+	KUNIT_EXPECT_TRUE(test, cpumask_equal(cfph.thread->cpus_ptr, cpus));
+
+	t.nice = cfph_default_tunables.nice;
+	KUNIT_EXPECT_EQ(test, cfph_set_tunables(&t, saved, NULL), 0);
+	KUNIT_EXPECT_TRUE(test, cpumask_equal(cfph.thread->cpus_ptr, saved));
+}
+
+static struct kunit_case cfph_tuned_test_cases[] = {
+	KUNIT_CASE(cfph_tuned_min_order),
+	KUNIT_CASE(cfph_tuned_buffers),
+	KUNIT_CASE(cfph_tuned_batch),
+	KUNIT_CASE(cfph_tuned_watermark),
+	KUNIT_CASE(cfph_tuned_rate),
+	KUNIT_CASE(cfph_tuned_place),
+	{}
+};
+
+static struct kunit_suite cfph_tuned_test_suite = {
+	.name = "cfph_tuned",
+	.init = cfph_test_init,
+	.exit = cfph_test_exit,
+	.test_cases = cfph_tuned_test_cases,
+};
+
+kunit_test_suite(cfph_tuned_test_suite);
