@@ -62,7 +62,7 @@ DEBS_QEMU   := ninja-build python3-venv libglib2.0-dev zlib1g-dev libaio-dev lib
 	libseccomp-dev libnuma-dev libslirp-dev libzstd-dev libgnutls28-dev \
 	libattr1-dev libcap-ng-dev libfdt-dev seabios qemu-system-data ipxe-qemu
 DEBS_FPCTL  := libnl-3-dev libnl-genl-3-dev
-DEBS_GUEST  := busybox-static trace-cmd
+DEBS_GUEST  := busybox-static trace-cmd libnl-utils iproute2
 DEBS_MODEL  := spin gcc libc6-dev
 DEBS_LINT   := sparse shellcheck mandoc codespell perl
 DEBS        := $(DEBS_BUILD) $(DEBS_KERNEL) $(DEBS_QEMU) $(DEBS_FPCTL) $(DEBS_GUEST)

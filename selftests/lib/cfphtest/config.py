@@ -44,6 +44,10 @@ def uml():
     return _path("UML")
 
 
+def linux_src():
+    return os.path.abspath(_path("LINUX_SRC"))
+
+
 def qemu_build():
     return _path("QEMU_BUILD")
 
