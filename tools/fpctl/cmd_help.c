@@ -14,10 +14,10 @@ void fpc_help_all(void)
 	for (unsigned int i = 0; i < fpc_nr_cmds; i++) {
 		const struct fpc_cmd *c = &fpc_cmds[i];
 
-		printf("  %-6s %-16s %s\n", c->name, c->args, c->summary);
+		printf("  %-8s %-24s %s\n", c->name, c->args, c->summary);
 	}
 	puts("\nOptions:\n"
-	     "  -j, --json       print one JSON object\n"
+	     "  -j, --json       print JSON, one object a line\n"
 	     "  -p, --pretty     the same, indented\n"
 	     "  -t, --time       say when\n"
 	     "  -d, --debug      copy the netlink messages to stderr\n"

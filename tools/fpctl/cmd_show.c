@@ -44,18 +44,27 @@ static void show_tunable(struct fpc_out *o, const struct fpc_attrs *s,
 {
 	uint64_t value = s->value[field->attr];
 	const char *unit = field->unit ? field->unit : "";
-	char name[FPC_NAME_MAX], range[128];
-	const char *text = fpc_choice_name(field, value, name);
+	const char *blank = unit[0] ? " " : "";
+	char digits[FPC_NAME_MAX], range[128];
+	const char *text = fpc_field_text(field, s, digits);
 
 	if (!fpc_have(s, field->attr))
 		return;
 	fpc_field_range(field, range, sizeof(range));
-	if (field->kind == FPC_ENUM)
+	switch (field->kind) {
+	case FPC_ENUM:
+	case FPC_STRING:
 		fpc_out_str(o, field->name, text, LINE, field->name, text,
-			    range, "", "");
-	else
+			    range, blank, unit);
+		break;
+	case FPC_S32:
+		fpc_out_int(o, field->name, (int64_t)value, LINE, field->name,
+			    text, range, blank, unit);
+		break;
+	default:
 		fpc_out_num(o, field->name, value, LINE, field->name, text,
-			    range, unit[0] ? " " : "", unit);
+			    range, blank, unit);
+	}
 }
 
 static void show_state(struct fpc_out *o, const struct fpc_attrs *s)

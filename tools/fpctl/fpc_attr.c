@@ -16,6 +16,7 @@
 
 static_assert(__CFPH_A_MAX <= FPC_ATTRS, "fpc_attrs.have is too narrow");
 static_assert(__CFPH_A_STATS_MAX <= FPC_ATTRS, "fpc_attrs.have is too narrow");
+static_assert(FPC_DATA <= UINT16_MAX, "fpc_attrs.where is too narrow");
 
 static const struct fpc_choice bools[] = {
 	{ "off", "" },
@@ -66,6 +67,24 @@ static const struct fpc_choice drains[] = {
 			       "when a migration starts and at each of its rounds" },
 };
 static_assert(ARRAY_SIZE(drains) == CFPH_DRAIN_MAX + 1, "a drain is missing");
+
+static const struct fpc_choice events[] = {
+	[CFPH_EVENT_STATE] = { "state",
+			       "the map has another state or reason" },
+	[CFPH_EVENT_START] = { "start",
+			       "a migration has started, its map is registered" },
+	[CFPH_EVENT_ROUND] = { "round", "the host has begun another round" },
+	[CFPH_EVENT_STOP] = { "stop", "the migration is over" },
+	[CFPH_EVENT_STALL] = { "stall",
+			       "the host has returned no buffer; the thread waits for one" },
+	[CFPH_EVENT_WATERMARK] = { "watermark",
+				   "free memory is below the watermark; passes are suspended" },
+	[CFPH_EVENT_RESUME] = { "resume",
+				"free memory is above the watermark again" },
+	[CFPH_EVENT_REFUSE] = { "refuse",
+				"something that the host or the system wants is refused; see text" },
+};
+static_assert(ARRAY_SIZE(events) == CFPH_EVENT_MAX + 1, "an event is missing");
 
 #define CHOICES(a) .choices = (a), .nr_choices = ARRAY_SIZE(a)
 
@@ -130,6 +149,53 @@ static const struct fpc_field status_fields[] = {
 	  .kind = FPC_U64,
 	  .unit = "bytes",
 	  .doc = "Memory taken by the fixed pool of message buffers." },
+	{ .attr = CFPH_A_MIN_ORDER,
+	  .name = "min-order",
+	  .kind = FPC_U32,
+	  .settable = true,
+	  .max = 9,
+	  .doc = "Smallest free block, as a power of two of pages, that a delta reports. The map that the host reads at each round always has all. Default 0." },
+	{ .attr = CFPH_A_BUFFERS,
+	  .name = "buffers",
+	  .kind = FPC_U32,
+	  .unit = "messages",
+	  .settable = true,
+	  .min = 1,
+	  .max = 16,
+	  .doc = "Messages that may be on their way to the host at the same time. Default 16, which is all that there are." },
+	{ .attr = CFPH_A_BATCH,
+	  .name = "batch",
+	  .kind = FPC_U32,
+	  .unit = "chunks",
+	  .settable = true,
+	  .min = 16,
+	  .max = 65536,
+	  .doc = "Chunks (2 MiB) that a pass looks at before it lets others have the map. Default 1024." },
+	{ .attr = CFPH_A_CPUS,
+	  .name = "cpus",
+	  .kind = FPC_STRING,
+	  .settable = true,
+	  .hint = "a list like 0-3,8",
+	  .doc = "CPUs that the thread may run on, a list like 0-3,8. Default all." },
+	{ .attr = CFPH_A_NICE,
+	  .name = "nice",
+	  .kind = FPC_S32,
+	  .settable = true,
+	  .min = CFPH_NICE_MIN,
+	  .max = CFPH_NICE_MAX,
+	  .doc = "Nice value of the thread. Default -20." },
+	{ .attr = CFPH_A_WATERMARK_KIB,
+	  .name = "watermark-kib",
+	  .kind = FPC_U64,
+	  .unit = "KiB",
+	  .settable = true,
+	  .doc = "Free memory in KiB below which passes are suspended; 0, the default, means the sum of the min watermarks of all zones." },
+	{ .attr = CFPH_A_RATE_KIBPS,
+	  .name = "rate-kibps",
+	  .kind = FPC_U32,
+	  .unit = "KiB/s",
+	  .settable = true,
+	  .doc = "Bytes of messages in KiB a second that are not exceeded on average; 0, the default, means no limit." },
 };
 
 /* One line per counter: all of them are plain u64. */
@@ -167,19 +233,101 @@ static const struct fpc_field stats_fields[] = {
 		"Nanoseconds that the newest scan took."),
 	COUNTER(PASS_NS, "pass-ns", "ns",
 		"Nanoseconds that the newest pass took."),
+	COUNTER(RESETS, "resets", NULL,
+		"Times the transport went away (device reset, unbind, suspend)."),
+	COUNTER(REFUSED, "refused", NULL,
+		"Times the map was refused; the reason is in get."),
+	COUNTER(LOW_MEMORY, "low-memory", NULL,
+		"Passes suspended because free memory was below the watermark."),
+	COUNTER(THROTTLED, "throttled", NULL,
+		"Times the thread slept because of the rate limit."),
 };
 
-const struct fpc_table fpc_status_table = {
-	.fields = status_fields,
-	.nr_fields = ARRAY_SIZE(status_fields),
-	.max_attr = CFPH_A_MAX,
+/* A line for each attribute that is only ever read. */
+#define ZONE(A, n, k, d) \
+	{ .attr = CFPH_A_ZONE_##A, .name = n, .kind = k, .doc = d }
+
+static const struct fpc_field zone_fields[] = {
+	ZONE(NODE, "node", FPC_U32, "NUMA node."),
+	ZONE(NAME, "name", FPC_STRING,
+	     "Name of the zone, as in /proc/zoneinfo."),
+	ZONE(START_PFN, "start-pfn", FPC_U64,
+	     "First page frame number that the zone spans."),
+	ZONE(SPANNED_PAGES, "spanned-pages", FPC_U64,
+	     "Pages from the first to the last one, holes included."),
+	ZONE(MANAGED_PAGES, "managed-pages", FPC_U64,
+	     "Pages that the allocator manages."),
+	ZONE(BUDDY_PAGES, "buddy-pages", FPC_U64,
+	     "Pages in the buddy lists, what the map shows as free."),
+	ZONE(PCP_PAGES, "pcp-pages", FPC_U64,
+	     "Pages in per-cpu lists, which are free but count as used."),
+	ZONE(MIN_WATERMARK_PAGES, "min-watermark-pages", FPC_U64,
+	     "The min watermark."),
 };
 
-const struct fpc_table fpc_stats_table = {
-	.fields = stats_fields,
-	.nr_fields = ARRAY_SIZE(stats_fields),
-	.max_attr = CFPH_A_STATS_MAX,
+#define LEAF(A, n, k, d) \
+	{ .attr = CFPH_A_LEAF_##A, .name = n, .kind = k, .doc = d }
+
+static const struct fpc_field leaf_fields[] = {
+	LEAF(START_PFN, "start-pfn", FPC_U64, "First page frame number."),
+	LEAF(NODE, "node", FPC_U32,
+	     "NUMA node of the first page that there is."),
+	LEAF(FREE_PAGES, "free-pages", FPC_U64, "Bits that are set."),
+	LEAF(PRESENT_PAGES, "present-pages", FPC_U64,
+	     "Pages of RAM in these 128 MiB."),
+	LEAF(LARGEST_RUN_PAGES, "largest-run-pages", FPC_U64,
+	     "Longest run of free pages that begins and ends in the leaf."),
+	LEAF(FREE_BLOCKS, "free-blocks", FPC_BYTES,
+	     "Array of u64: the number of free blocks by order, from 0 to the largest, when each free run is cut into aligned blocks that are as large as can be."),
+	LEAF(BITMAP, "bitmap", FPC_BYTES,
+	     "The 4096 bytes of the leaf, bit n % 8 of byte n / 8 for page start-pfn + n. Only for CAP_SYS_ADMIN, by map-raw-get."),
 };
+
+#define EVENT(A, n, d, ...) \
+	{ .attr = CFPH_A_EVENT_##A, .name = n, .doc = d, __VA_ARGS__ }
+
+static const struct fpc_field event_fields[] = {
+	EVENT(EVENT, "event", "What has happened.", .kind = FPC_ENUM,
+	      CHOICES(events)),
+	EVENT(TIME_NS, "time-ns", "Nanoseconds since boot, CLOCK_BOOTTIME.",
+	      .kind = FPC_U64),
+	EVENT(STATE, "state", "State of the map.", .kind = FPC_ENUM,
+	      CHOICES(states)),
+	EVENT(REASON, "reason", "Why the map is off.", .kind = FPC_ENUM,
+	      CHOICES(reasons)),
+	EVENT(MIGRATION_ID, "migration-id", "The migration, 0 if none runs.",
+	      .kind = FPC_U32),
+	EVENT(ROUND, "round", "Its newest round.", .kind = FPC_U32),
+	EVENT(TEXT, "text", "What is refused, and why.", .kind = FPC_STRING),
+};
+
+#define TABLE(f, max) \
+	{ .fields = (f), .nr_fields = ARRAY_SIZE(f), .max_attr = (max) }
+
+const struct fpc_table fpc_status_table = TABLE(status_fields, CFPH_A_MAX);
+const struct fpc_table fpc_stats_table = TABLE(stats_fields, CFPH_A_STATS_MAX);
+const struct fpc_table fpc_zone_table = TABLE(zone_fields, CFPH_A_ZONE_MAX);
+const struct fpc_table fpc_leaf_table = TABLE(leaf_fields, CFPH_A_LEAF_MAX);
+const struct fpc_table fpc_event_table = TABLE(event_fields, CFPH_A_EVENT_MAX);
+
+bool fpc_put_data(struct fpc_attrs *a, uint16_t attr, const void *data,
+		  unsigned int len)
+{
+	/* One more for the NUL, in any case. */
+	if (len >= FPC_DATA - a->used)
+		return false;
+	fpc_put(a, attr, len);
+	a->where[attr] = a->used;
+	memcpy(a->data + a->used, data, len);
+	a->data[a->used + len] = '\0';
+	a->used += len + 1;
+	return true;
+}
+
+const char *fpc_data(const struct fpc_attrs *a, uint16_t attr)
+{
+	return fpc_have(a, attr) ? a->data + a->where[attr] : "";
+}
 
 const struct fpc_field *fpc_field_by_name(const struct fpc_table *table,
 					  const char *name)
@@ -213,16 +361,32 @@ const char *fpc_choice_doc(const struct fpc_field *field, uint64_t value)
 	return value < field->nr_choices ? field->choices[value].doc : "";
 }
 
+const char *fpc_field_text(const struct fpc_field *field,
+			   const struct fpc_attrs *a, char buf[FPC_NAME_MAX])
+{
+	uint64_t value = a->value[field->attr];
+
+	if (field->kind == FPC_STRING)
+		return fpc_data(a, field->attr);
+	if (field->kind != FPC_S32)
+		return fpc_choice_name(field, value, buf);
+	snprintf(buf, FPC_NAME_MAX, "%" PRId64, (int64_t)value);
+	return buf;
+}
+
 void fpc_field_range(const struct fpc_field *field, char *buf, unsigned int n)
 {
 	unsigned int used = 0;
 
-	if (!field->nr_choices) {
-		snprintf(buf, n, "%" PRIu32 "..%" PRIu32, field->min,
+	if (field->kind == FPC_STRING)
+		snprintf(buf, n, "%s", field->hint);
+	else if (!field->nr_choices && !field->max)
+		snprintf(buf, n, "%" PRId64 " or more", field->min);
+	else if (!field->nr_choices)
+		snprintf(buf, n, "%" PRId64 "..%" PRId64, field->min,
 			 field->max);
-		return;
-	}
-	buf[0] = '\0';
+	else
+		buf[0] = '\0';
 	for (unsigned int i = 0; i < field->nr_choices && used < n; i++)
 		used += snprintf(buf + used, n - used, "%s%s", i ? ", " : "",
 				 field->choices[i].name);

@@ -17,15 +17,31 @@
 /* Attribute numbers are below this; bits of fpc_attrs.have. */
 #define FPC_ATTRS 32
 
-/* The attributes of one message, as plain numbers indexed by attribute. */
+/*
+ * Strings and arrays of one message: the bitmap of a leaf (4096 bytes) with its
+ * block counts, or a list of CPUs.
+ */
+#define FPC_DATA 8192
+
+/*
+ * The attributes of one message, as plain numbers indexed by attribute.  Of a
+ * string or array the number is its length, without the terminating NUL that
+ * each of them has, and its bytes are in @data.  It can be copied.
+ */
 struct fpc_attrs {
 	uint32_t have;
+	uint32_t used; /* of @data */
 	uint64_t value[FPC_ATTRS];
+	uint16_t where[FPC_ATTRS];
+	char data[FPC_DATA];
 };
 
 enum fpc_kind {
 	FPC_U32,
 	FPC_U64,
+	FPC_S32, /* sign-extended into fpc_attrs.value */
+	FPC_STRING,
+	FPC_BYTES,
 	FPC_BOOL, /* a u32 that is 0 or 1, typed and shown as off or on */
 	FPC_ENUM, /* a u32 that is typed and shown by name */
 };
@@ -41,7 +57,8 @@ struct fpc_field {
 	bool settable;
 	const char *name;
 	const char *unit; /* for people; NULL if it has none */
-	uint32_t min, max; /* meaningful if settable */
+	int64_t min, max; /* if settable; max 0: as large as the type */
+	const char *hint; /* what a settable FPC_STRING looks like */
 	const struct fpc_choice *choices; /* FPC_BOOL, FPC_ENUM: by value */
 	unsigned int nr_choices;
 	const char *doc;
@@ -55,6 +72,9 @@ struct fpc_table {
 
 extern const struct fpc_table fpc_status_table; /* get, set */
 extern const struct fpc_table fpc_stats_table; /* stats-get */
+extern const struct fpc_table fpc_zone_table; /* zone-get */
+extern const struct fpc_table fpc_leaf_table; /* map-get, map-raw-get */
+extern const struct fpc_table fpc_event_table; /* event-ntf */
 
 static inline bool fpc_have(const struct fpc_attrs *a, uint16_t attr)
 {
@@ -66,6 +86,12 @@ static inline void fpc_put(struct fpc_attrs *a, uint16_t attr, uint64_t value)
 	a->have |= UINT32_C(1) << attr;
 	a->value[attr] = value;
 }
+
+/* A string or array; false if it does not fit. */
+bool fpc_put_data(struct fpc_attrs *a, uint16_t attr, const void *data,
+		  unsigned int len);
+/* The bytes of a string or array, "" if the message has none. */
+const char *fpc_data(const struct fpc_attrs *a, uint16_t attr);
 
 const struct fpc_field *fpc_field_by_name(const struct fpc_table *table,
 					  const char *name);
@@ -83,6 +109,13 @@ const char *fpc_choice_name(const struct fpc_field *field, uint64_t value,
 			    char buf[FPC_NAME_MAX]);
 /* What the value means, "" if we do not know it. */
 const char *fpc_choice_doc(const struct fpc_field *field, uint64_t value);
+
+/*
+ * A number, switch, name or string as people read and type it; @buf is for the
+ * digits.
+ */
+const char *fpc_field_text(const struct fpc_field *field,
+			   const struct fpc_attrs *a, char buf[FPC_NAME_MAX]);
 
 /* "10..10000" or "off, start, round"; always terminated. */
 void fpc_field_range(const struct fpc_field *field, char *buf, unsigned int n);

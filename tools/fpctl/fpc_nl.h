@@ -2,7 +2,7 @@
 /*
  * One request to a generic netlink family, and what came of it.
  *
- * fpc_nl.c is the only file that sees libnl.  It prints nothing (except the
+ * fpc_nl.c and fpc_parse.c are the only files that see libnl.  It prints nothing (except the
  * messages themselves with debug on): whoever asked words the failure from
  * struct fpc_nl_error.  tests/fake_nl.c replaces it at link time.
  */
@@ -22,6 +22,7 @@ struct fpc_nl_error {
 	uint16_t attr; /* attribute that the kernel blames, 0 = none */
 	uint16_t missing; /* attribute that the kernel misses, 0 = none */
 	bool range; /* the kernel has told the range of @attr: */
+	bool is_signed; /* @min and @max are int64_t */
 	uint64_t min, max;
 	/*
 	 * The kernel's own words (extack), or libnl's if err is 0.  With code
@@ -45,5 +46,21 @@ int fpc_nl_dump(struct fpc_nl *nl, uint8_t command,
 		const struct fpc_table *table, const struct fpc_attrs *request,
 		void (*each)(const struct fpc_attrs *reply, void *arg),
 		void *arg, struct fpc_nl_error *e);
+
+/*
+ * From now on @nl is for the events of that group alone: they queue up at once,
+ * and fpc_nl_fd() becomes readable.
+ */
+int fpc_nl_join(struct fpc_nl *nl, const char *family, const char *group,
+		struct fpc_nl_error *e);
+int fpc_nl_fd(const struct fpc_nl *nl);
+
+/*
+ * Everything that is queued, without waiting.  FPC_EXIT_LOST: the queue was full
+ * at some time, or an event is malformed; what follows can still be read.
+ */
+int fpc_nl_events(struct fpc_nl *nl, const struct fpc_table *table,
+		  void (*each)(const struct fpc_attrs *event, void *arg),
+		  void *arg, struct fpc_nl_error *e);
 
 #endif /* FPC_NL_H */

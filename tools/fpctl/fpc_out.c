@@ -10,33 +10,49 @@
 
 #include "fpc_out.h"
 
-static void put_time(struct fpc_out *o)
+uint64_t fpc_now_ms(void)
 {
 	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+void fpc_out_time(struct fpc_out *o, uint64_t ms, const char *label)
+{
+	time_t seconds = ms / 1000;
 	struct tm tm;
 	char day[32];
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	localtime_r(&now.tv_sec, &tm);
+	localtime_r(&seconds, &tm);
 	strftime(day, sizeof(day), "%Y-%m-%d %H:%M:%S", &tm);
-	fpc_out_num(o, "time-ms",
-		    (uint64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000,
-		    "%-14s %s.%03ld\n", "time", day, now.tv_nsec / 1000000);
+	if (label)
+		fpc_out_num(o, "time-ms", ms, "%-14s %s.%03u\n", label, day,
+			    (unsigned int)(ms % 1000));
+	else
+		fpc_out_num(o, "time-ms", ms, "%s.%03u ", day,
+			    (unsigned int)(ms % 1000));
 }
 
 void fpc_out_begin(struct fpc_out *o, const struct fpc_ctx *ctx)
 {
 	*o = (struct fpc_out){ .json = ctx->json, .pretty = ctx->pretty };
-	if (o->json)
-		putchar('{');
+	fpc_out_open(o, NULL, '{');
 	if (ctx->time)
-		put_time(o);
+		fpc_out_time(o, fpc_now_ms(), "time");
 }
 
 void fpc_out_end(struct fpc_out *o)
 {
+	fpc_out_close(o, '{');
 	if (o->json)
-		puts(o->pretty && o->more ? "\n}" : "}");
+		putchar('\n');
+}
+
+static void new_line(const struct fpc_out *o)
+{
+	if (o->pretty)
+		printf("\n%*s", 4 * o->depth, "");
 }
 
 /* Keys come from the spec and need no quoting. */
@@ -45,10 +61,31 @@ static void put_key(struct fpc_out *o, const char *key)
 	if (o->more)
 		putchar(',');
 	o->more = true;
-	if (o->pretty)
-		printf("\n    \"%s\": ", key);
-	else
-		printf("\"%s\":", key);
+	if (o->depth)
+		new_line(o);
+	if (key)
+		printf(o->pretty ? "\"%s\": " : "\"%s\":", key);
+}
+
+void fpc_out_open(struct fpc_out *o, const char *key, char bracket)
+{
+	if (!o->json)
+		return;
+	put_key(o, key);
+	putchar(bracket);
+	o->depth++;
+	o->more = false;
+}
+
+void fpc_out_close(struct fpc_out *o, char bracket)
+{
+	if (!o->json)
+		return;
+	o->depth--;
+	if (o->more)
+		new_line(o);
+	putchar(bracket == '{' ? '}' : ']');
+	o->more = true;
 }
 
 static void put_string(const char *s)
@@ -67,34 +104,45 @@ static void put_string(const char *s)
 	putchar('"');
 }
 
+/* What all of them do: JSON is the statement, text is a format. */
+#define OUT(o, key, text, json)               \
+	do {                                  \
+		if ((o)->json) {              \
+			put_key(o, key);      \
+			json;                 \
+		} else if (text) {            \
+			va_list ap;           \
+                                              \
+			va_start(ap, text);   \
+			vprintf(text, ap);    \
+			va_end(ap);           \
+		}                             \
+	} while (0)
+
 void fpc_out_num(struct fpc_out *o, const char *key, uint64_t value,
 		 const char *text, ...)
 {
-	va_list ap;
+	OUT(o, key, text, printf("%" PRIu64, value));
+}
 
-	if (o->json) {
-		put_key(o, key);
-		printf("%" PRIu64, value);
-	} else if (text) {
-		va_start(ap, text);
-		vprintf(text, ap);
-		va_end(ap);
-	}
+void fpc_out_int(struct fpc_out *o, const char *key, int64_t value,
+		 const char *text, ...)
+{
+	OUT(o, key, text, printf("%" PRId64, value));
+}
+
+void fpc_out_milli(struct fpc_out *o, const char *key, uint64_t value,
+		   const char *text, ...)
+{
+	OUT(o, key, text,
+	    printf("%" PRIu64 ".%03u", value / 1000,
+		   (unsigned int)(value % 1000)));
 }
 
 void fpc_out_str(struct fpc_out *o, const char *key, const char *value,
 		 const char *text, ...)
 {
-	va_list ap;
-
-	if (o->json) {
-		put_key(o, key);
-		put_string(value);
-	} else if (text) {
-		va_start(ap, text);
-		vprintf(text, ap);
-		va_end(ap);
-	}
+	OUT(o, key, text, put_string(value));
 }
 
 struct fpc_size fpc_size(uint64_t bytes)

@@ -17,17 +17,38 @@
 struct fpc_out {
 	bool json;
 	bool pretty;
-	bool more; /* an element has been printed */
+	bool more; /* an element of the innermost level has been printed */
+	unsigned int depth; /* levels that are open */
 };
 
 void fpc_out_begin(struct fpc_out *o, const struct fpc_ctx *ctx);
 void fpc_out_end(struct fpc_out *o);
 
+/*
+ * JSON only: an object ('{') or array ('[') inside.  @key is NULL for what is
+ * in an array.
+ */
+void fpc_out_open(struct fpc_out *o, const char *key, char bracket);
+void fpc_out_close(struct fpc_out *o, char bracket);
+
 /* @text may be NULL: then only JSON shows it. */
 void fpc_out_num(struct fpc_out *o, const char *key, uint64_t value,
 		 const char *text, ...) __attribute__((format(printf, 4, 5)));
+void fpc_out_int(struct fpc_out *o, const char *key, int64_t value,
+		 const char *text, ...) __attribute__((format(printf, 4, 5)));
+/* A fraction, given in thousandths, for no locale may have a say. */
+void fpc_out_milli(struct fpc_out *o, const char *key, uint64_t value,
+		   const char *text, ...)
+	__attribute__((format(printf, 4, 5)));
 void fpc_out_str(struct fpc_out *o, const char *key, const char *value,
 		 const char *text, ...) __attribute__((format(printf, 4, 5)));
+
+/*
+ * The line or key that -t asks for: @ms since 1970.  Text has it in front of
+ * the line if @label is NULL.
+ */
+void fpc_out_time(struct fpc_out *o, uint64_t ms, const char *label);
+uint64_t fpc_now_ms(void);
 
 /* "64 KiB", "2048 MiB": rounded down; for text only. */
 struct fpc_size {

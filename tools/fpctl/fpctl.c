@@ -28,10 +28,11 @@ const struct fpc_cmd fpc_cmds[] = {
 	  .run = cmd_show,
 	  .describe = cmd_show_describe },
 	{ .name = "stats",
-	  .args = "",
-	  .summary = "Print the counters",
+	  .args = "[zone | --watch SECONDS]",
+	  .summary = "Print the counters, or the memory zones",
 	  .run = cmd_stats,
-	  .describe = cmd_stats_describe },
+	  .describe = cmd_stats_describe,
+	  .complete = cmd_stats_complete },
 	{ .name = "set",
 	  .args = "KEY VALUE ...",
 	  .summary = "Change tunables",
@@ -46,6 +47,29 @@ const struct fpc_cmd fpc_cmds[] = {
 	  .args = "",
 	  .summary = "Drop the map: the same as set enable off",
 	  .run = cmd_stop },
+	{ .name = "monitor",
+	  .args = "",
+	  .summary = "Print events as they happen",
+	  .run = cmd_monitor,
+	  .describe = cmd_monitor_describe },
+	{ .name = "map",
+	  .args = "[--raw FILE]",
+	  .summary = "Print a picture of the free memory",
+	  .run = cmd_map,
+	  .describe = cmd_map_describe,
+	  .complete = cmd_map_complete },
+	{ .name = "save",
+	  .args = "[FILE]",
+	  .summary = "Write the tunables to a file",
+	  .run = cmd_save,
+	  .describe = cmd_save_describe,
+	  .complete = cmd_save_complete },
+	{ .name = "restore",
+	  .args = "[FILE]",
+	  .summary = "Set the tunables that a file has",
+	  .run = cmd_restore,
+	  .describe = cmd_save_describe,
+	  .complete = cmd_save_complete },
 	{ .name = "help",
 	  .args = "[COMMAND]",
 	  .summary = "Explain fpctl or one of its commands",
@@ -94,11 +118,14 @@ static void range_text(const struct fpc_field *field,
 {
 	if (field && field->nr_choices)
 		snprintf(buf, n, "not known to this kernel");
+	else if (e->range && e->is_signed)
+		snprintf(buf, n, "out of range, %" PRId64 "..%" PRId64,
+			 (int64_t)e->min, (int64_t)e->max);
 	else if (e->range)
 		snprintf(buf, n, "out of range, %" PRIu64 "..%" PRIu64, e->min,
 			 e->max);
-	else if (field)
-		snprintf(buf, n, "out of range, %" PRIu32 "..%" PRIu32,
+	else if (field && field->max)
+		snprintf(buf, n, "out of range, %" PRId64 "..%" PRId64,
 			 field->min, field->max);
 	else
 		snprintf(buf, n, "out of range");
@@ -136,6 +163,8 @@ int fpc_fail_kernel(const char *what, const struct fpc_field *field,
 	else if (e->err == EPERM && !e->text[0])
 		snprintf(why, sizeof(why),
 			 "needs CAP_SYS_ADMIN in the initial user namespace");
+	else if (e->err == EOPNOTSUPP && !e->text[0])
+		snprintf(why, sizeof(why), "this kernel is too old for that");
 	else if (e->text[0])
 		snprintf(why, sizeof(why), "%s", strerror(e->err));
 	else
@@ -160,6 +189,20 @@ int fpc_get(const struct fpc_ctx *ctx, const char *what, uint8_t command,
 
 	if (!fpc_nl_open(&nl, CFPH_FAMILY_NAME, ctx->debug, &e)) {
 		fpc_nl_do(nl, command, table, NULL, reply, &e);
+		fpc_nl_close(nl);
+	}
+	return fpc_fail_kernel(what, NULL, &e);
+}
+
+int fpc_list(const struct fpc_ctx *ctx, const char *what, uint8_t command,
+	     const struct fpc_table *table,
+	     void (*each)(const struct fpc_attrs *reply, void *arg), void *arg)
+{
+	struct fpc_nl_error e;
+	struct fpc_nl *nl;
+
+	if (!fpc_nl_open(&nl, CFPH_FAMILY_NAME, ctx->debug, &e)) {
+		fpc_nl_dump(nl, command, table, NULL, each, arg, &e);
 		fpc_nl_close(nl);
 	}
 	return fpc_fail_kernel(what, NULL, &e);

@@ -47,6 +47,9 @@ struct fpc_cmd {
 	void (*complete)(int argc, char **argv);
 };
 
+/* A candidate that stands for the names of files, see completion/fpctl.bash. */
+#define FPC_COMPLETE_FILE ":file"
+
 extern const struct fpc_cmd fpc_cmds[];
 extern const unsigned int fpc_nr_cmds;
 
@@ -59,6 +62,10 @@ void cmd_show_describe(void);
 int cmd_stats(const struct fpc_ctx *ctx, const struct fpc_cmd *cmd, int argc,
 	      char **argv);
 void cmd_stats_describe(void);
+void cmd_stats_complete(int argc, char **argv);
+/* "stats zone"; @argv: what follows. */
+int cmd_zone(const struct fpc_ctx *ctx, const struct fpc_cmd *cmd, int argc,
+	     char **argv);
 int cmd_set(const struct fpc_ctx *ctx, const struct fpc_cmd *cmd, int argc,
 	    char **argv);
 void cmd_set_describe(void);
@@ -67,6 +74,19 @@ int cmd_start(const struct fpc_ctx *ctx, const struct fpc_cmd *cmd, int argc,
 	      char **argv);
 int cmd_stop(const struct fpc_ctx *ctx, const struct fpc_cmd *cmd, int argc,
 	     char **argv);
+int cmd_monitor(const struct fpc_ctx *ctx, const struct fpc_cmd *cmd, int argc,
+		char **argv);
+void cmd_monitor_describe(void);
+int cmd_map(const struct fpc_ctx *ctx, const struct fpc_cmd *cmd, int argc,
+	    char **argv);
+void cmd_map_describe(void);
+void cmd_map_complete(int argc, char **argv);
+int cmd_save(const struct fpc_ctx *ctx, const struct fpc_cmd *cmd, int argc,
+	     char **argv);
+int cmd_restore(const struct fpc_ctx *ctx, const struct fpc_cmd *cmd, int argc,
+		char **argv);
+void cmd_save_describe(void);
+void cmd_save_complete(int argc, char **argv);
 int cmd_help(const struct fpc_ctx *ctx, const struct fpc_cmd *cmd, int argc,
 	     char **argv);
 void cmd_help_complete(int argc, char **argv);
@@ -85,5 +105,10 @@ int fpc_no_args(const struct fpc_cmd *cmd, int argc, char **argv);
 /* Open, ask once, close.  @what names the request in the error line. */
 int fpc_get(const struct fpc_ctx *ctx, const char *what, uint8_t command,
 	    const struct fpc_table *table, struct fpc_attrs *reply);
+
+/* The same for a list. */
+int fpc_list(const struct fpc_ctx *ctx, const char *what, uint8_t command,
+	     const struct fpc_table *table,
+	     void (*each)(const struct fpc_attrs *reply, void *arg), void *arg);
 
 #endif /* FPCTL_H */

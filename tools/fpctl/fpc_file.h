@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A file that is there as a whole or not at all.
+ *
+ * It is written under another name beside its own and renamed at the end, so
+ * that neither a full disk nor a power failure leaves half of it, and an older
+ * one stays until then.
+ */
+#ifndef FPC_FILE_H
+#define FPC_FILE_H
+
+#include <limits.h>
+#include <stdio.h>
+
+struct fpc_file {
+	FILE *stream;
+	const char *path;
+	char temporary[PATH_MAX];
+};
+
+/* Both return 0 or an errno; after an error there is nothing to clean up. */
+int fpc_file_create(struct fpc_file *f, const char *path, unsigned int mode);
+int fpc_file_commit(struct fpc_file *f);
+/* Instead of commit. */
+void fpc_file_abort(struct fpc_file *f);
+
+#endif /* FPC_FILE_H */

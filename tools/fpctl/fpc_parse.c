@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Netlink messages to plain structures, see fpc_parse.h.
+ *
+ * libnl knows nothing about extended acknowledgements (extack): the attributes
+ * behind NLMSG_ERROR and NLMSG_DONE are parsed here, and the errno is taken
+ * from the message itself, for libnl folds errno values into fewer codes.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <netlink/attr.h>
+#include <netlink/errno.h>
+#include <netlink/genl/genl.h>
+#include <netlink/netlink.h>
+
+#include "fpc_parse.h"
+#include "fpctl.h"
+
+/* Which attribute of our request begins @offset bytes into it? */
+static uint16_t attr_at(struct nlmsghdr *request, uint32_t offset)
+{
+	struct nlattr *nla;
+	int rest;
+
+	nlmsg_for_each_attr(nla, request, GENL_HDRLEN,
+			    rest) if ((char *)nla - (char *)request ==
+				      (long)offset) return nla_type(nla);
+	return 0;
+}
+
+/* One line, whatever the kernel wrote: no control characters. */
+static void one_line(char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			*text = ' ';
+}
+
+/* The range of a number: unsigned or signed, a pair of either. */
+static void parse_policy(struct nlattr *nest, struct fpc_nl_error *e)
+{
+	struct nlattr *tb[NL_POLICY_TYPE_ATTR_MAX + 1];
+	static const struct nla_policy policy[NL_POLICY_TYPE_ATTR_MAX + 1] = {
+		[NL_POLICY_TYPE_ATTR_MIN_VALUE_S] = { .type = NLA_U64 },
+		[NL_POLICY_TYPE_ATTR_MAX_VALUE_S] = { .type = NLA_U64 },
+		[NL_POLICY_TYPE_ATTR_MIN_VALUE_U] = { .type = NLA_U64 },
+		[NL_POLICY_TYPE_ATTR_MAX_VALUE_U] = { .type = NLA_U64 },
+	};
+	struct nlattr *min, *max;
+
+	if (nla_parse_nested(tb, NL_POLICY_TYPE_ATTR_MAX, nest, policy) < 0)
+		return;
+	e->is_signed = !!tb[NL_POLICY_TYPE_ATTR_MIN_VALUE_S];
+	if (e->is_signed) {
+		min = tb[NL_POLICY_TYPE_ATTR_MIN_VALUE_S];
+		max = tb[NL_POLICY_TYPE_ATTR_MAX_VALUE_S];
+	} else {
+		min = tb[NL_POLICY_TYPE_ATTR_MIN_VALUE_U];
+		max = tb[NL_POLICY_TYPE_ATTR_MAX_VALUE_U];
+	}
+	if (!min || !max)
+		return;
+	e->range = true;
+	e->min = nla_get_u64(min);
+	e->max = nla_get_u64(max);
+}
+
+/* The extack attributes from @tlvs to the end of the message @nlh. */
+static void parse_extack(struct nlmsghdr *nlh, char *tlvs,
+			 struct nlmsghdr *request, struct fpc_nl_error *e)
+{
+	struct nlattr *tb[NLMSGERR_ATTR_MAX + 1];
+	static const struct nla_policy policy[NLMSGERR_ATTR_MAX + 1] = {
+		[NLMSGERR_ATTR_MSG] = { .type = NLA_STRING },
+		[NLMSGERR_ATTR_OFFS] = { .type = NLA_U32 },
+		[NLMSGERR_ATTR_POLICY] = { .type = NLA_NESTED },
+		[NLMSGERR_ATTR_MISS_TYPE] = { .type = NLA_U32 },
+	};
+	char *end = (char *)nlh + nlh->nlmsg_len;
+
+	if (!(nlh->nlmsg_flags & NLM_F_ACK_TLVS) || tlvs > end)
+		return;
+	if (nla_parse(tb, NLMSGERR_ATTR_MAX, (struct nlattr *)tlvs, end - tlvs,
+		      policy) < 0)
+		return;
+	if (tb[NLMSGERR_ATTR_MSG]) {
+		nla_strlcpy(e->text, tb[NLMSGERR_ATTR_MSG], sizeof(e->text));
+		one_line(e->text);
+	}
+	if (tb[NLMSGERR_ATTR_OFFS])
+		e->attr =
+			attr_at(request, nla_get_u32(tb[NLMSGERR_ATTR_OFFS]));
+	if (tb[NLMSGERR_ATTR_MISS_TYPE])
+		e->missing = nla_get_u32(tb[NLMSGERR_ATTR_MISS_TYPE]);
+	if (tb[NLMSGERR_ATTR_POLICY])
+		parse_policy(tb[NLMSGERR_ATTR_POLICY], e);
+}
+
+/* A negative errno, or 0.  Anything else is no errno at all. */
+static void parse_errno(int error, struct fpc_nl_error *e)
+{
+	if (!error)
+		return;
+	e->err = error < 0 && error > -4096 ? -error : EPROTO;
+	e->code = FPC_EXIT_REFUSED;
+}
+
+void fpc_parse_ack(struct nlmsghdr *nlh, struct nlmsghdr *request,
+		   struct fpc_nl_error *e)
+{
+	struct nlmsgerr *err = nlmsg_data(nlh);
+	size_t skip = sizeof(*err);
+
+	if (nlmsg_datalen(nlh) < (int)sizeof(*err)) {
+		parse_errno(-EPROTO, e);
+		return;
+	}
+	parse_errno(err->error, e);
+	/* Without the CAPPED flag our whole request stands in between. */
+	if (!(nlh->nlmsg_flags & NLM_F_CAPPED))
+		skip += NLMSG_ALIGN((uint64_t)err->msg.nlmsg_len) -
+			NLMSG_HDRLEN;
+	if (skip <= (size_t)nlmsg_datalen(nlh))
+		parse_extack(nlh, (char *)err + skip, request, e);
+}
+
+/* An int, 0 or a negative errno, then extack. */
+void fpc_parse_done(struct nlmsghdr *nlh, struct nlmsghdr *request,
+		    struct fpc_nl_error *e)
+{
+	char *data = nlmsg_data(nlh);
+	int error;
+
+	/* The end of the answer to a request that was no dump has none. */
+	if (nlmsg_datalen(nlh) < (int)sizeof(error))
+		return;
+	memcpy(&error, data, sizeof(error));
+	parse_errno(error, e);
+	parse_extack(nlh, data + NLMSG_ALIGN(sizeof(error)), request, e);
+}
+
+/* The widths that we expect; what we do not know is skipped. */
+static uint16_t policy_type(enum fpc_kind kind)
+{
+	switch (kind) {
+	case FPC_U64:
+		return NLA_U64;
+	case FPC_STRING:
+	case FPC_BYTES:
+		return NLA_UNSPEC;
+	default:
+		return NLA_U32;
+	}
+}
+
+static int parse_one(const struct fpc_field *f, struct nlattr *nla,
+		     struct fpc_attrs *attrs)
+{
+	unsigned int len = nla_len(nla);
+
+	switch (f->kind) {
+	case FPC_U64:
+		fpc_put(attrs, f->attr, nla_get_u64(nla));
+		return 0;
+	case FPC_S32:
+		fpc_put(attrs, f->attr, (int64_t)(int32_t)nla_get_u32(nla));
+		return 0;
+	case FPC_STRING: /* with a NUL or without */
+		len = strnlen(nla_data(nla), len);
+		if (!fpc_put_data(attrs, f->attr, nla_data(nla), len))
+			return -NLE_MSG_TOOSHORT;
+		one_line(attrs->data + attrs->where[f->attr]);
+		return 0;
+	case FPC_BYTES:
+		if (!fpc_put_data(attrs, f->attr, nla_data(nla), len))
+			return -NLE_MSG_TOOSHORT;
+		return 0;
+	default:
+		fpc_put(attrs, f->attr, nla_get_u32(nla));
+		return 0;
+	}
+}
+
+int fpc_parse_attrs(struct nlmsghdr *nlh, const struct fpc_table *table,
+		    struct fpc_attrs *attrs)
+{
+	struct nla_policy policy[FPC_ATTRS] = { 0 };
+	struct nlattr *tb[FPC_ATTRS];
+	int rc;
+
+	attrs->have = 0;
+	attrs->used = 0;
+	for (unsigned int i = 0; i < table->nr_fields; i++)
+		policy[table->fields[i].attr].type =
+			policy_type(table->fields[i].kind);
+	if (!genlmsg_valid_hdr(nlh, 0))
+		return -NLE_MSG_TOOSHORT;
+	rc = genlmsg_parse(nlh, 0, tb, FPC_ATTRS - 1, policy);
+	for (unsigned int i = 0; !rc && i < table->nr_fields; i++) {
+		const struct fpc_field *f = &table->fields[i];
+
+		if (tb[f->attr])
+			rc = parse_one(f, tb[f->attr], attrs);
+	}
+	return rc;
+}
+
+int fpc_build_attrs(struct nl_msg *msg, const struct fpc_table *table,
+		    const struct fpc_attrs *attrs)
+{
+	int rc = 0;
+
+	for (unsigned int i = 0; rc >= 0 && i < table->nr_fields; i++) {
+		const struct fpc_field *f = &table->fields[i];
+
+		if (!fpc_have(attrs, f->attr))
+			continue;
+		if (f->kind == FPC_U64)
+			rc = nla_put_u64(msg, f->attr, attrs->value[f->attr]);
+		else if (f->kind == FPC_STRING)
+			rc = nla_put_string(msg, f->attr,
+					    fpc_data(attrs, f->attr));
+		else
+			rc = nla_put_u32(msg, f->attr, attrs->value[f->attr]);
+	}
+	return rc < 0 ? rc : 0;
+}
