@@ -123,9 +123,11 @@ static void blocks_text(const struct fpc_leaf *node)
 
 static void node_text(const struct fpc_leaves *l, const struct fpc_leaf *node)
 {
-	printf("node %" PRIu64 ": %s, free %s", node->node,
+	printf("node %" PRIu64 ": %s, free %s (%u%%)", node->node,
 	       fpc_size(node->present << FPC_PAGE_SHIFT).text,
-	       fpc_size(node->free << FPC_PAGE_SHIFT).text);
+	       fpc_size(node->free << FPC_PAGE_SHIFT).text,
+	       node->present ? (unsigned int)(node->free * 100 / node->present)
+			     : 0);
 	printf(", largest run %s, fragmentation %u%%\n",
 	       fpc_size(node->largest << FPC_PAGE_SHIFT).text,
 	       fpc_leaf_fragmentation(node));
@@ -245,7 +247,8 @@ int cmd_map(const struct fpc_ctx *ctx, const struct fpc_cmd *cmd, int argc,
 	int rc;
 
 	if (argc && !strcmp(argv[0], "--raw")) {
-		if (argc < 2)
+		/* The standard output has no places to seek. */
+		if (argc < 2 || !strcmp(argv[1], "-"))
 			return fpc_fail(FPC_EXIT_USAGE,
 					"map --raw: needs the name of a file");
 		if (fpc_no_args(cmd, argc - 2, argv + 2))

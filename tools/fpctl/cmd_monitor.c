@@ -27,39 +27,47 @@ struct monitor {
 	struct fpc_nl *nl; /* for requests, for events may come at any time */
 };
 
-/* Wall clock of something that happened at @boot_ns. */
-static uint64_t wall_ms(uint64_t boot_ns)
+/* When it happened, by the wall clock; now, if the kernel does not say. */
+static uint64_t wall_ms(const struct fpc_attrs *a)
 {
-	int64_t ago_ns = fpc_wait_clock() - boot_ns;
+	int64_t ago_ns =
+		fpc_wait_clock() - a->value[CFPH_A_EVENT_TIME_NS];
 
+	if (!fpc_have(a, CFPH_A_EVENT_TIME_NS))
+		ago_ns = 0;
 	return fpc_now_ms() - ago_ns / 1000000;
+}
+
+static const char *name_of(const struct fpc_attrs *a, uint16_t attr,
+			   char buf[FPC_NAME_MAX])
+{
+	return fpc_choice_name(fpc_field_by_attr(&fpc_event_table, attr),
+			       a->value[attr], buf);
 }
 
 /* "off (admin)", "migration 3, round 4", "text": what the event has to say. */
 static void show_text(const char *name, const struct fpc_attrs *a)
 {
 	const char *text = fpc_data(a, CFPH_A_EVENT_TEXT);
-	uint64_t reason = a->value[CFPH_A_EVENT_REASON];
 	uint64_t id = a->value[CFPH_A_EVENT_MIGRATION_ID];
 	bool state = !strcmp(name, "state") || !strcmp(name, NOW);
+	const char *gap = ", ";
 	char buf[FPC_NAME_MAX];
 
-	printf("%-9s", name);
+	printf(state || id || text[0] ? "%-9s " : "%s", name);
 	if (state)
-		printf(" %s", fpc_choice_name(
-				      fpc_field_by_attr(&fpc_event_table,
-							CFPH_A_EVENT_STATE),
-				      a->value[CFPH_A_EVENT_STATE], buf));
-	if (state && reason)
-		printf(" (%s)", fpc_choice_name(
-					fpc_field_by_attr(&fpc_event_table,
-							  CFPH_A_EVENT_REASON),
-					reason, buf));
-	if (id)
-		printf(" migration %" PRIu64 ", round %" PRIu64, id,
+		fputs(name_of(a, CFPH_A_EVENT_STATE, buf), stdout);
+	else
+		gap = "";
+	if (state && a->value[CFPH_A_EVENT_REASON])
+		printf(" (%s)", name_of(a, CFPH_A_EVENT_REASON, buf));
+	if (id) {
+		printf("%smigration %" PRIu64 ", round %" PRIu64, gap, id,
 		       a->value[CFPH_A_EVENT_ROUND]);
+		gap = ", ";
+	}
 	if (text[0])
-		printf(" %s", text);
+		printf("%s%s", gap, text);
 	putchar('\n');
 }
 
@@ -92,7 +100,7 @@ static void show(const struct fpc_ctx *ctx, const char *name,
 	no_time.time = false; /* not when we print, but when it happened */
 	fpc_out_begin(&o, &no_time);
 	if (ctx->time)
-		fpc_out_time(&o, wall_ms(a->value[CFPH_A_EVENT_TIME_NS]), NULL);
+		fpc_out_time(&o, wall_ms(a), NULL);
 	if (ctx->json)
 		show_json(&o, name, a);
 	else
@@ -102,12 +110,10 @@ static void show(const struct fpc_ctx *ctx, const char *name,
 
 static void on_event(const struct fpc_attrs *a, void *arg)
 {
-	const struct fpc_field *f =
-		fpc_field_by_attr(&fpc_event_table, CFPH_A_EVENT_EVENT);
 	const struct monitor *m = arg;
 	char buf[FPC_NAME_MAX];
 
-	show(m->ctx, fpc_choice_name(f, a->value[f->attr], buf), a);
+	show(m->ctx, name_of(a, CFPH_A_EVENT_EVENT, buf), a);
 }
 
 /* The state, as if it were an event. */

@@ -104,12 +104,12 @@ static void put_string(const char *s)
 	putchar('"');
 }
 
-/* What all of them do: JSON is the statement, text is a format. */
-#define OUT(o, key, text, json)               \
+/* What all of them do: @print prints JSON, text is a format. */
+#define OUT(o, key, text, print)              \
 	do {                                  \
 		if ((o)->json) {              \
 			put_key(o, key);      \
-			json;                 \
+			print;                \
 		} else if (text) {            \
 			va_list ap;           \
                                               \

@@ -30,13 +30,17 @@ t()
 }
 
 echo "KTAP version 1"
-echo "1..8"
-t "show stats set start stop help" ""
-t "show stats set start stop" s
+echo "1..12"
+t "show stats set start stop monitor map save restore help" ""
+t "show stats set start stop save" s
 t "--json --pretty --time --debug --version --help" -
 t "--json" -p --j
 t "drain" set d
 t "start" set drain s
-t "interval-ms" set enable on drain off ""
+t "interval-ms" set enable on drain off i
+t "cpus" set c
+t "--raw" map --r
+t "$0" map --raw "$0"
+t "$0" restore "$0"
 t "" show ""
 exit $failed

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # Run every test of fpctl, as KTAP with one subtest each.  The Makefile sets
-# O (where things are built), TOP (the repository) and PYTHON.
+# O (where things are built), SPEC (of the netlink family) and PYTHON.
 set -u
 src=$(dirname "$0")
 n=0
@@ -30,7 +30,7 @@ echo "1..5"
 t cmdline "$O/tests/cmdline"
 t netlink "$O/tests/netlink"
 t spec "$PYTHON" "$src/spec.py" "$O/tests/tables" \
-	"$TOP/Documentation/netlink/specs/cfph.yaml"
+	"$SPEC"
 t schema "$PYTHON" "$src/schema.py" "$O/tests/cmdline" "$src/../schema"
 t completion bash "$src/completion.sh" "$O/fpctl"
 exit $failed

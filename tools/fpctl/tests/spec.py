@@ -18,10 +18,15 @@ except ImportError:
 def expected(spec):
     """What each table entry must be, in the spec's order."""
     enums = {d["name"]: d for d in spec["definitions"] if d["type"] == "enum"}
-    ops = {op["name"]: op["do"] for op in spec["operations"]["list"]}
-    settable = ops["set"]["request"]["attributes"]
-    replies = {"cfph": ops["get"]["reply"]["attributes"],
-               "stats": ops["stats-get"]["reply"]["attributes"]}
+    consts = {d["name"]: d["value"] for d in spec["definitions"]
+              if d["type"] == "const"}
+    ops = {op["name"]: op for op in spec["operations"]["list"]}
+    settable = ops["set"]["do"]["request"]["attributes"]
+    replies = {"cfph": ops["get"]["do"]["reply"]["attributes"],
+               "stats": ops["stats-get"]["do"]["reply"]["attributes"],
+               "zone": ops["zone-get"]["dump"]["reply"]["attributes"],
+               "leaf": ops["map-raw-get"]["dump"]["reply"]["attributes"],
+               "event": ops["event-ntf"]["event"]["attributes"]}
     for group in spec["attribute-sets"]:
         for number, attr in enumerate(group["attributes"], 1):
             if attr["name"] not in replies[group["name"]]:
@@ -37,8 +42,10 @@ def expected(spec):
             if group["name"] == "cfph" and attr["name"] in settable:
                 checks = attr.get("checks", {})
                 entry["settable"] = 1
-                entry["min"] = checks.get("min", 0)
-                entry["max"] = checks.get("max", len(entry["choices"]) - 1)
+                lowest = checks.get("min", 0)
+                highest = checks.get("max", max(len(entry["choices"]) - 1, 0))
+                entry["min"] = consts.get(lowest, lowest)
+                entry["max"] = consts.get(highest, highest)
                 if entry["max"] == 1 and not entry["choices"]:
                     entry["kind"] = "bool"
                     entry["choices"] = [["off", ""], ["on", ""]]

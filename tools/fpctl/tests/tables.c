@@ -2,6 +2,7 @@
 /*
  * Print the tables of fpc_attr.c as JSON lines, for tests/spec.py.
  */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "fpctl.h"
@@ -9,6 +10,9 @@
 static const char *const kinds[] = {
 	[FPC_U32] = "u32",
 	[FPC_U64] = "u64",
+	[FPC_S32] = "s32",
+	[FPC_STRING] = "string",
+	[FPC_BYTES] = "binary",
 	[FPC_BOOL] = "bool",
 	[FPC_ENUM] = "enum",
 };
@@ -16,7 +20,7 @@ static const char *const kinds[] = {
 static void print_field(const char *set, const struct fpc_field *f)
 {
 	printf("{\"set\":\"%s\",\"attr\":%u,\"name\":\"%s\",\"kind\":\"%s\","
-	       "\"settable\":%d,\"min\":%u,\"max\":%u,\"doc\":\"%s\",\"choices\":[",
+	       "\"settable\":%d,\"min\":%" PRId64 ",\"max\":%" PRId64 ",\"doc\":\"%s\",\"choices\":[",
 	       set, f->attr, f->name, kinds[f->kind], f->settable, f->min,
 	       f->max, f->doc);
 	for (unsigned int i = 0; i < f->nr_choices; i++)
@@ -25,11 +29,18 @@ static void print_field(const char *set, const struct fpc_field *f)
 	printf("]}\n");
 }
 
+static void print_table(const char *set, const struct fpc_table *t)
+{
+	for (unsigned int i = 0; i < t->nr_fields; i++)
+		print_field(set, &t->fields[i]);
+}
+
 int main(void)
 {
-	for (unsigned int i = 0; i < fpc_status_table.nr_fields; i++)
-		print_field("cfph", &fpc_status_table.fields[i]);
-	for (unsigned int i = 0; i < fpc_stats_table.nr_fields; i++)
-		print_field("stats", &fpc_stats_table.fields[i]);
+	print_table("cfph", &fpc_status_table);
+	print_table("stats", &fpc_stats_table);
+	print_table("zone", &fpc_zone_table);
+	print_table("leaf", &fpc_leaf_table);
+	print_table("event", &fpc_event_table);
 	return 0;
 }

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Tables of tests/cmdline.c: the kernels and the rows.
+ */
+#ifndef CMDLINE_H
+#define CMDLINE_H
+
+#include <errno.h>
+
+#include <linux/cfph.h>
+
+#include "fake_nl.h"
+
+/* kernels.c */
+extern const struct fpc_attrs ready, migrating, off, future, scanning, tuned;
+extern const struct fpc_attrs counters;
+extern const struct fpc_attrs zones[], leaves[];
+extern const unsigned int nr_zones, nr_leaves;
+extern const struct fake_event a_migration[], a_loss[], no_events[];
+
+/* What is not given must be empty, 0, or the kernel "ready". */
+struct row {
+	const char *line;
+	int rc;
+	const char *out, *err, *sent;
+	const struct fpc_attrs *status;
+	const struct fake_event *events;
+	const char *conf; /* contents of the file "conf" before */
+	const char *file; /* contents of the file "file" after */
+	struct fpc_nl_error open, answer;
+};
+
+/* stdout may be anything but empty. */
+extern const char some[];
+
+/* rows_*.c */
+extern const struct row rows_get[], rows_set[], rows_list[], rows_main[];
+extern const unsigned int nr_rows_get, nr_rows_set, nr_rows_list, nr_rows_main;
+
+#define ABSENT .open = { .code = FPC_EXIT_ABSENT, .text = "Object not found" }
+#define REFUSED(...) .answer = { .code = FPC_EXIT_REFUSED, __VA_ARGS__ }
+#define NO_CFPH                                                             \
+	"this kernel has no cfph (CONFIG_CFPH), or this is not the initial network namespace"
+
+#endif /* CMDLINE_H */
