@@ -2,11 +2,20 @@
 /*
  * fpc_nl.c against a real kernel, but without cfph: its request, reply, dump
  * and extack paths are tried on "netdev", a family that every kernel since 6.6
- * has and that refuses bad requests to everybody.  Prints KTAP.
+ * has and that refuses bad requests to everybody.  Events are tried on the group
+ * of the controller, in a network namespace of our own where we may send to it.
+ * Prints KTAP.
  */
 #include <errno.h>
+#include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <linux/genetlink.h>
+#include <linux/netlink.h>
 
 #include "fpctl.h"
 
@@ -138,6 +147,120 @@ static void t_dump(void)
 		       "a dump that fails, fails", &e);
 }
 
+/* --- events --------------------------------------------------------------- */
+
+#define A_CTRL_NUMBER 1
+#define A_CTRL_TEXT 2
+#define NUMBER 42
+
+static const struct fpc_field ctrl_fields[] = {
+	{ .attr = A_CTRL_NUMBER, .kind = FPC_S32, .name = "number" },
+	{ .attr = A_CTRL_TEXT, .kind = FPC_STRING, .name = "text" },
+};
+static const struct fpc_table ctrl = { ctrl_fields, 2, A_CTRL_TEXT };
+
+struct seen {
+	unsigned int good, all;
+};
+
+static void see(const struct fpc_attrs *event, void *arg)
+{
+	struct seen *seen = arg;
+
+	seen->all++;
+	if ((int64_t)event->value[A_CTRL_NUMBER] == -NUMBER &&
+	    !strcmp(fpc_data(event, A_CTRL_TEXT), "two lines"))
+		seen->good++;
+}
+
+/* An event from user space, which needs CAP_NET_ADMIN where we are. */
+static bool send_event(int fd)
+{
+	static const struct {
+		struct nlmsghdr nlh;
+		struct genlmsghdr genl;
+		struct nlattr number;
+		int32_t value;
+		struct nlattr text;
+		char chars[12]; /* no NUL, and a character that must go */
+	} event = {
+		.nlh = { .nlmsg_len = sizeof(event) - 3,
+			 .nlmsg_type = GENL_ID_CTRL },
+		.genl = { .cmd = CTRL_CMD_NEWFAMILY, .version = 1 },
+		.number = { .nla_len = 8, .nla_type = A_CTRL_NUMBER },
+		.value = -NUMBER,
+		.text = { .nla_len = 13, .nla_type = A_CTRL_TEXT },
+		.chars = "two\nlines",
+	};
+	struct sockaddr_nl group = {
+		.nl_family = AF_NETLINK,
+		.nl_groups = 1 << (GENL_ID_CTRL - 1),
+	};
+
+	return sendto(fd, &event, sizeof(event), 0, (void *)&group,
+		      sizeof(group)) == sizeof(event);
+}
+
+/* Until the queue is full; the kernel tells the reader, not the sender. */
+static void flood(int fd)
+{
+	for (unsigned int i = 0; i < 5000; i++)
+		send_event(fd);
+}
+
+static void t_join(struct fpc_nl *events, int fd)
+{
+	struct pollfd poll_fd = { .fd = fpc_nl_fd(events), .events = POLLIN };
+	struct seen seen = { 0 };
+	struct fpc_nl_error e;
+
+	fpc_nl_events(events, &ctrl, see, &seen, &e);
+	result(!e.code && !seen.all, "no event, no waiting", &e);
+
+	send_event(fd);
+	send_event(fd);
+	result(poll(&poll_fd, 1, 0) == 1, "an event makes it readable", &e);
+	fpc_nl_events(events, &ctrl, see, &seen, &e);
+	result(!e.code && seen.all == 2 && seen.good == 2,
+	       "two events: signed number, string without NUL", &e);
+
+	flood(fd);
+	seen = (struct seen){ 0 };
+	fpc_nl_events(events, &ctrl, see, &seen, &e);
+	result(e.code == FPC_EXIT_LOST, "a queue that was full says lost", &e);
+	fpc_nl_events(events, &ctrl, see, &seen, &e);
+	result(!e.code && seen.all > 100 && seen.good == seen.all,
+	       "what was queued before is still there", &e);
+}
+
+static void t_events(void)
+{
+	struct fpc_nl *events;
+	struct fpc_nl_error e;
+	int fd;
+
+	if (unshare(CLONE_NEWNET) && unshare(CLONE_NEWUSER | CLONE_NEWNET)) {
+		for (unsigned int i = 0; i < 6; i++)
+			printf("ok %u events # SKIP no network namespaces\n",
+			       ++tests);
+		return;
+	}
+	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC);
+	fpc_nl_open(&events, "nlctrl", false, &e);
+	if (!e.code)
+		fpc_nl_join(events, "nlctrl", "notify", &e);
+	if (e.code || fd < 0) {
+		result(false, "join a group", &e);
+		return;
+	}
+	t_join(events, fd);
+	fpc_nl_join(events, "nlctrl", "no-such-group", &e);
+	result(e.code == FPC_EXIT_REFUSED && e.err == EOPNOTSUPP,
+	       "a group that is not there", &e);
+	fpc_nl_close(events);
+	close(fd);
+}
+
 int main(void)
 {
 	struct fpc_nl_error e;
@@ -151,7 +274,7 @@ int main(void)
 		show(&e);
 		return 1;
 	}
-	printf("1..10\n");
+	printf("1..16\n");
 	t_do();
 	t_extack();
 	t_dump();
@@ -159,5 +282,6 @@ int main(void)
 	fpc_nl_open(&nl, "no-such-family", false, &e);
 	result(e.code == FPC_EXIT_ABSENT && !nl, "a family that is not there",
 	       &e);
+	t_events();
 	return !!failed;
 }
