@@ -100,8 +100,8 @@ static void picture(const struct fpc_leaves *l, const struct fpc_leaf *node)
 			present += l->leaf[pos].present;
 		}
 		if (!column)
-			printf("  0x%012" PRIx64 "  ",
-			       (cell * FPC_LEAF_MIB) << 20);
+			printf("  0x%012" PRIx64 "  ", (cell * FPC_LEAF_MIB)
+							       << 20);
 		putchar(shade(free, present));
 		column = (column + 1) % columns;
 		if (!column || cell + step > last)

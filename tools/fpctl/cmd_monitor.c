@@ -30,8 +30,7 @@ struct monitor {
 /* When it happened, by the wall clock; now, if the kernel does not say. */
 static uint64_t wall_ms(const struct fpc_attrs *a)
 {
-	int64_t ago_ns =
-		fpc_wait_clock() - a->value[CFPH_A_EVENT_TIME_NS];
+	int64_t ago_ns = fpc_wait_clock() - a->value[CFPH_A_EVENT_TIME_NS];
 
 	if (!fpc_have(a, CFPH_A_EVENT_TIME_NS))
 		ago_ns = 0;
@@ -152,9 +151,10 @@ static int loop(struct monitor *m)
 			break;
 		fpc_nl_events(m->events, &fpc_event_table, on_event, m, &e);
 		if (e.code == FPC_EXIT_LOST) {
-			end = fpc_fail(FPC_EXIT_LOST,
-				       "%s: events lost, reading the state again",
-				       m->what);
+			end = fpc_fail(
+				FPC_EXIT_LOST,
+				"%s: events lost, reading the state again",
+				m->what);
 			rc = show_now(m);
 		} else {
 			rc = fpc_fail_kernel(m->what, NULL, &e);

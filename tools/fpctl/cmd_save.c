@@ -135,9 +135,10 @@ static int parse_file(struct conf *c, FILE *in)
 	while (!rc && (len = getline(&text, &room, in)) >= 0) {
 		nr++;
 		if (strlen(text) != (size_t)len)
-			rc = fpc_fail(FPC_EXIT_USAGE,
-				      "restore %s:%u: a NUL character: this is no text file",
-				      c->path, nr);
+			rc = fpc_fail(
+				FPC_EXIT_USAGE,
+				"restore %s:%u: a NUL character: this is no text file",
+				c->path, nr);
 		else
 			rc = parse_line(c, nr, text);
 	}

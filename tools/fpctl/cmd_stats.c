@@ -219,10 +219,9 @@ static int cmd_watch(const struct fpc_ctx *ctx, const struct fpc_cmd *cmd,
 				"%s %s: needs a value, 0.1..86400 seconds",
 				cmd->name, argv[0]);
 	if (!parse_seconds(argv[1], &ns))
-		return fpc_fail(
-			FPC_EXIT_USAGE,
-			"%s %s %s: not a number of seconds, 0.1..86400",
-			cmd->name, argv[0], argv[1]);
+		return fpc_fail(FPC_EXIT_USAGE,
+				"%s %s %s: not a number of seconds, 0.1..86400",
+				cmd->name, argv[0], argv[1]);
 	if (fpc_no_args(cmd, argc - 2, argv + 2))
 		return FPC_EXIT_USAGE;
 	return watch(ctx, cmd->name, ns);

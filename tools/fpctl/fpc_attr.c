@@ -69,8 +69,7 @@ static const struct fpc_choice drains[] = {
 static_assert(ARRAY_SIZE(drains) == CFPH_DRAIN_MAX + 1, "a drain is missing");
 
 static const struct fpc_choice events[] = {
-	[CFPH_EVENT_STATE] = { "state",
-			       "the map has another state or reason" },
+	[CFPH_EVENT_STATE] = { "state", "the map has another state or reason" },
 	[CFPH_EVENT_START] = { "start",
 			       "a migration has started, its map is registered; told again when the map has gone and come back meanwhile" },
 	[CFPH_EVENT_ROUND] = { "round", "the host has begun another round" },
@@ -244,8 +243,10 @@ static const struct fpc_field stats_fields[] = {
 };
 
 /* A line for each attribute that is only ever read. */
-#define ZONE(A, n, k, d) \
-	{ .attr = CFPH_A_ZONE_##A, .name = n, .kind = k, .doc = d }
+#define ZONE(A, n, k, d)                                                \
+	{                                                               \
+		.attr = CFPH_A_ZONE_##A, .name = n, .kind = k, .doc = d \
+	}
 
 static const struct fpc_field zone_fields[] = {
 	ZONE(NODE, "node", FPC_U32, "NUMA node."),
@@ -265,8 +266,10 @@ static const struct fpc_field zone_fields[] = {
 	     "The min watermark."),
 };
 
-#define LEAF(A, n, k, d) \
-	{ .attr = CFPH_A_LEAF_##A, .name = n, .kind = k, .doc = d }
+#define LEAF(A, n, k, d)                                                \
+	{                                                               \
+		.attr = CFPH_A_LEAF_##A, .name = n, .kind = k, .doc = d \
+	}
 
 static const struct fpc_field leaf_fields[] = {
 	LEAF(START_PFN, "start-pfn", FPC_U64, "First page frame number."),
@@ -283,8 +286,10 @@ static const struct fpc_field leaf_fields[] = {
 	     "The 4096 bytes of the leaf, bit n % 8 of byte n / 8 for page start-pfn + n. Only for CAP_SYS_ADMIN, by map-raw-get."),
 };
 
-#define EVENT(A, n, d, ...) \
-	{ .attr = CFPH_A_EVENT_##A, .name = n, .doc = d, __VA_ARGS__ }
+#define EVENT(A, n, d, ...)                                                \
+	{                                                                  \
+		.attr = CFPH_A_EVENT_##A, .name = n, .doc = d, __VA_ARGS__ \
+	}
 
 static const struct fpc_field event_fields[] = {
 	EVENT(EVENT, "event", "What has happened.", .kind = FPC_ENUM,
@@ -301,8 +306,10 @@ static const struct fpc_field event_fields[] = {
 	EVENT(TEXT, "text", "What is refused, and why.", .kind = FPC_STRING),
 };
 
-#define TABLE(f, max) \
-	{ .fields = (f), .nr_fields = ARRAY_SIZE(f), .max_attr = (max) }
+#define TABLE(f, max)                                                        \
+	{                                                                    \
+		.fields = (f), .nr_fields = ARRAY_SIZE(f), .max_attr = (max) \
+	}
 
 const struct fpc_table fpc_status_table = TABLE(status_fields, CFPH_A_MAX);
 const struct fpc_table fpc_stats_table = TABLE(stats_fields, CFPH_A_STATS_MAX);

@@ -105,18 +105,18 @@ static void put_string(const char *s)
 }
 
 /* What all of them do: @print prints JSON, text is a format. */
-#define OUT(o, key, text, print)              \
-	do {                                  \
-		if ((o)->json) {              \
-			put_key(o, key);      \
-			print;                \
-		} else if (text) {            \
-			va_list ap;           \
-                                              \
-			va_start(ap, text);   \
-			vprintf(text, ap);    \
-			va_end(ap);           \
-		}                             \
+#define OUT(o, key, text, print)            \
+	do {                                \
+		if ((o)->json) {            \
+			put_key(o, key);    \
+			print;              \
+		} else if (text) {          \
+			va_list ap;         \
+                                            \
+			va_start(ap, text); \
+			vprintf(text, ap);  \
+			va_end(ap);         \
+		}                           \
 	} while (0)
 
 void fpc_out_num(struct fpc_out *o, const char *key, uint64_t value,

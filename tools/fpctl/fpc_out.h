@@ -38,8 +38,7 @@ void fpc_out_int(struct fpc_out *o, const char *key, int64_t value,
 		 const char *text, ...) __attribute__((format(printf, 4, 5)));
 /* A fraction, given in thousandths, for no locale may have a say. */
 void fpc_out_milli(struct fpc_out *o, const char *key, uint64_t value,
-		   const char *text, ...)
-	__attribute__((format(printf, 4, 5)));
+		   const char *text, ...) __attribute__((format(printf, 4, 5)));
 void fpc_out_str(struct fpc_out *o, const char *key, const char *value,
 		 const char *text, ...) __attribute__((format(printf, 4, 5)));
 

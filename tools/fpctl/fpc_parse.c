@@ -90,8 +90,7 @@ static void parse_extack(struct nlmsghdr *nlh, char *tlvs,
 		one_line(e->text);
 	}
 	if (tb[NLMSGERR_ATTR_OFFS])
-		e->attr =
-			attr_at(request, nla_get_u32(tb[NLMSGERR_ATTR_OFFS]));
+		e->attr = attr_at(request, nla_get_u32(tb[NLMSGERR_ATTR_OFFS]));
 	if (tb[NLMSGERR_ATTR_MISS_TYPE])
 		e->missing = nla_get_u32(tb[NLMSGERR_ATTR_MISS_TYPE]);
 	if (tb[NLMSGERR_ATTR_POLICY])

@@ -4,8 +4,9 @@
  * what was sent.  The rows are in rows_*.c.  Linked with the objects of fpctl, its netlink layer replaced
  * by fake_nl.c: so no kernel and no privilege is needed.  Prints KTAP.
  *
- *   cmdline                      run the table
+ *   cmdline [LINES]              run the table, and so many random lines
  *   cmdline --as KERNEL ARG...   be fpctl on that kernel (for the scripts)
+ *   cmdline --on KERNEL ARG...   the same, on a kernel that goes on for ever
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -203,12 +204,18 @@ static unsigned int run_rows(const struct row *rows, unsigned int nr,
 static bool run_random(unsigned int lines)
 {
 	static const char *const words[] = {
-		"show",	 "stats",   "set",   "start",	    "stop",  "help",
-		"-j",	 "-p",	    "-t",    "-d",	    "--",    "-h",
-		"-V",	 "enable",  "drain", "interval-ms", "on",    "off",
-		"100",	 "0x7fg",   "''",    "-",	    "round", "state",
-		"--jso", "%s%n%s%n", "stats --watch", "monitor", "map", "zone",
-		"save file", "restore conf", "--raw raw", "nice", "cpus", "-5"
+		"show",	       "stats",	       "set",
+		"start",       "stop",	       "help",
+		"-j",	       "-p",	       "-t",
+		"-d",	       "--",	       "-h",
+		"-V",	       "enable",       "drain",
+		"interval-ms", "on",	       "off",
+		"100",	       "0x7fg",	       "''",
+		"-",	       "round",	       "state",
+		"--jso",       "%s%n%s%n",     "stats --watch",
+		"monitor",     "map",	       "zone",
+		"save file",   "restore conf", "--raw raw",
+		"nice",	       "cpus",	       "-5"
 	};
 	uint32_t seed = 1;
 
@@ -270,15 +277,18 @@ static void clean_up(const char *directory)
 int main(int argc, char **argv)
 {
 	char directory[] = "/tmp/fpctl-cmdline.XXXXXX";
-	unsigned int failed = 0, test = 0;
+	unsigned int failed = 0, test = 0, lines = 1000;
 	bool ok;
 
 	/* The texts compared are those of the C locale. */
 	setenv("LC_ALL", "C", 1);
 	setenv("TZ", "UTC", 1);
 	unsetenv("COLUMNS");
-	if (argc > 1 && !strcmp(argv[1], "--as"))
+	fake_nl.forever = argc > 1 && !strcmp(argv[1], "--on");
+	if (argc > 1 && (fake_nl.forever || !strcmp(argv[1], "--as")))
 		return as_fpctl(argc, argv);
+	if (argc > 1)
+		lines = atoi(argv[1]);
 
 	if (!mkdtemp(directory) || chdir(directory)) {
 		perror(directory);
@@ -290,10 +300,10 @@ int main(int argc, char **argv)
 	failed += run_rows(rows_set, nr_rows_set, &test);
 	failed += run_rows(rows_list, nr_rows_list, &test);
 	failed += run_rows(rows_main, nr_rows_main, &test);
-	ok = run_random(1000);
+	ok = run_random(lines);
 	failed += !ok;
-	printf("%sok %u 1000 random lines obey the contract\n",
-	       ok ? "" : "not ", ++test);
+	printf("%sok %u %u random lines obey the contract\n", ok ? "" : "not ",
+	       ++test, lines);
 	clean_up(directory);
 	return !!failed;
 }

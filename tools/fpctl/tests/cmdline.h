@@ -39,7 +39,7 @@ extern const unsigned int nr_rows_get, nr_rows_set, nr_rows_list, nr_rows_main;
 
 #define ABSENT .open = { .code = FPC_EXIT_ABSENT, .text = "Object not found" }
 #define REFUSED(...) .answer = { .code = FPC_EXIT_REFUSED, __VA_ARGS__ }
-#define NO_CFPH                                                             \
+#define NO_CFPH \
 	"this kernel has no cfph (CONFIG_CFPH), or this is not the initial network namespace"
 
 #endif /* CMDLINE_H */

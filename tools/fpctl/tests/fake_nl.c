@@ -34,8 +34,7 @@ static uint64_t waited_ms;
 int __wrap_clock_gettime(clockid_t id, struct timespec *ts);
 int __wrap_clock_gettime(clockid_t id, struct timespec *ts)
 {
-	uint64_t ms =
-		(id == CLOCK_REALTIME ? WALL_MS : BOOT_MS) + waited_ms;
+	uint64_t ms = (id == CLOCK_REALTIME ? WALL_MS : BOOT_MS) + waited_ms;
 
 	ts->tv_sec = ms / 1000;
 	ts->tv_nsec = ms % 1000 * 1000000;
@@ -46,7 +45,7 @@ int __real_poll(struct pollfd *fds, nfds_t n, int ms);
 int __wrap_poll(struct pollfd *fds, nfds_t n, int ms);
 int __wrap_poll(struct pollfd *fds, nfds_t n, int ms)
 {
-	int ready = __real_poll(fds, n, ms < 0 ? ms : 0);
+	int ready = __real_poll(fds, n, ms < 0 || fake_nl.forever ? ms : 0);
 
 	if (!ready)
 		waited_ms += ms;
@@ -122,7 +121,7 @@ static void grow(struct fpc_attrs *stats)
 	for (unsigned int i = 0; i < FPC_ATTRS; i++)
 		if (stats->value[i] < UINT64_MAX)
 			stats->value[i] += (uint64_t)calls * FAKE_GROWTH;
-	if (++calls == FAKE_SAMPLES)
+	if (++calls == FAKE_SAMPLES && !fake_nl.forever)
 		raise(SIGTERM);
 }
 
@@ -161,7 +160,7 @@ int fpc_nl_join(struct fpc_nl *nl, const char *family, const char *group,
 		struct fpc_nl_error *e)
 {
 	*e = (struct fpc_nl_error){ 0 };
-	nl->fd = eventfd(1, EFD_CLOEXEC); /* always readable */
+	nl->fd = eventfd(!fake_nl.forever, EFD_CLOEXEC); /* readable */
 	if (fake_nl.sent_fd >= 0)
 		dprintf(fake_nl.sent_fd, "%s join %s\n", family, group);
 	return 0;

@@ -25,6 +25,7 @@ struct fake_nl {
 	unsigned int nr_zones, nr_leaves;
 	const struct fake_event *events;
 	struct fpc_nl_error open, answer; /* how it fails, or warns */
+	bool forever; /* real time, few events, and no SIGTERM of our own */
 	int sent_fd; /* gets a line for each request, -1 = nobody asks */
 };
 

@@ -122,42 +122,42 @@ const unsigned int nr_zones = ARRAY_SIZE(zones);
  * little endian u64, as on every machine that has cfph.
  */
 #define L(attr) (UINT32_C(1) << CFPH_A_LEAF_##attr)
-#define LEAF_HAS                                                       \
-	(L(START_PFN) | L(NODE) | L(FREE_PAGES) | L(PRESENT_PAGES) |    \
+#define LEAF_HAS                                                     \
+	(L(START_PFN) | L(NODE) | L(FREE_PAGES) | L(PRESENT_PAGES) | \
 	 L(LARGEST_RUN_PAGES) | L(FREE_BLOCKS) | L(BITMAP))
-#define LEAF(n, nid, f, p, run)                            \
-	{                                                  \
-		.have = LEAF_HAS,                          \
-		.value = { [CFPH_A_LEAF_START_PFN] = (n) * 32768, \
-			   [CFPH_A_LEAF_NODE] = (nid),      \
-			   [CFPH_A_LEAF_FREE_PAGES] = (f),  \
-			   [CFPH_A_LEAF_PRESENT_PAGES] = (p), \
-			   [CFPH_A_LEAF_LARGEST_RUN_PAGES] = (run), \
-			   [CFPH_A_LEAF_FREE_BLOCKS] = 88,  \
-			   [CFPH_A_LEAF_BITMAP] = 4 },      \
-		.where = { [CFPH_A_LEAF_BITMAP] = 100 },    \
-		.used = 105,                               \
-		.data = { [8] = 2, [72] = 20, [80] = 5,     \
-			  [100] = 'm', 'a', 'p', '\n' },     \
+#define LEAF(n, nid, f, p, run)                                       \
+	{                                                             \
+		.have = LEAF_HAS,                                     \
+		.value = { [CFPH_A_LEAF_START_PFN] = (n)*32768,       \
+			   [CFPH_A_LEAF_NODE] = (nid),                \
+			   [CFPH_A_LEAF_FREE_PAGES] = (f),            \
+			   [CFPH_A_LEAF_PRESENT_PAGES] = (p),         \
+			   [CFPH_A_LEAF_LARGEST_RUN_PAGES] = (run),   \
+			   [CFPH_A_LEAF_FREE_BLOCKS] = 88,            \
+			   [CFPH_A_LEAF_BITMAP] = 4 },                \
+		.where = { [CFPH_A_LEAF_BITMAP] = 100 }, .used = 105, \
+		.data = { [8] = 2, [72] = 20, [80] = 5, [100] = 'm',  \
+			  'a',	   'p',	      '\n' },                 \
 	}
 const struct fpc_attrs leaves[] = {
-	LEAF(4, 1, 0, 32768, 0),      LEAF(0, 0, 15364, 32768, 5120),
+	LEAF(4, 1, 0, 32768, 0),	 LEAF(0, 0, 15364, 32768, 5120),
 	LEAF(1, 0, 32768, 32768, 32768), LEAF(3, 0, 100, 200, 50),
 	LEAF(5, 1, 1, 32768, 1),
 };
 const unsigned int nr_leaves = ARRAY_SIZE(leaves);
 
 #define E(attr) (UINT32_C(1) << CFPH_A_EVENT_##attr)
-#define EVENT(what, seconds, st, why, id, rnd)                    \
-	.event = {                                                \
+#define EVENT(what, seconds, st, why, id, rnd)                         \
+	.event = {                                                     \
 		.have = E(EVENT) | E(TIME_NS) | E(STATE) | E(REASON) | \
-			E(MIGRATION_ID) | E(ROUND),               \
-		.value = { [CFPH_A_EVENT_EVENT] = (what),          \
-			   [CFPH_A_EVENT_TIME_NS] = (seconds)*UINT64_C(1000000000), \
-			   [CFPH_A_EVENT_STATE] = (st),            \
-			   [CFPH_A_EVENT_REASON] = (why),          \
-			   [CFPH_A_EVENT_MIGRATION_ID] = (id),     \
-			   [CFPH_A_EVENT_ROUND] = (rnd) },         \
+			E(MIGRATION_ID) | E(ROUND),                    \
+		.value = { [CFPH_A_EVENT_EVENT] = (what),              \
+			   [CFPH_A_EVENT_TIME_NS] =                    \
+				   (seconds)*UINT64_C(1000000000),     \
+			   [CFPH_A_EVENT_STATE] = (st),                \
+			   [CFPH_A_EVENT_REASON] = (why),              \
+			   [CFPH_A_EVENT_MIGRATION_ID] = (id),         \
+			   [CFPH_A_EVENT_ROUND] = (rnd) },             \
 	}
 const struct fake_event a_migration[] = {
 	{ EVENT(CFPH_EVENT_START, 990, CFPH_STATE_READY, 0, 3, 0) },

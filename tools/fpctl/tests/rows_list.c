@@ -12,7 +12,9 @@ const struct row rows_list[] = {
 	  .out = "node zone          spanned      managed         free      per-cpu    watermark\n"
 		 "   0 DMA32         1044480       500000       400000          321         1000\n"
 		 "   1 Normal              7            -            -            -            -\n" },
-	{ .line = "-j stats zone", .sent = "cfph zone-get\n", .out = "{\"zones\":[{\"node\":0,\"name\":\"DMA32\",\"start-pfn\":4096,"
+	{ .line = "-j stats zone",
+	  .sent = "cfph zone-get\n",
+	  .out = "{\"zones\":[{\"node\":0,\"name\":\"DMA32\",\"start-pfn\":4096,"
 		 "\"spanned-pages\":1044480,\"managed-pages\":500000,"
 		 "\"buddy-pages\":400000,\"pcp-pages\":321,"
 		 "\"min-watermark-pages\":1000},{\"node\":1,\"name\":\"Normal\","
@@ -22,9 +24,7 @@ const struct row rows_list[] = {
 	  .sent = "cfph zone-get\n",
 	  .err = "stats zone: this kernel is too old for that (kernel: Operation not supported)",
 	  REFUSED(.err = EOPNOTSUPP) },
-	{ .line = "stats zone x",
-	  .rc = 1,
-	  .err = "stats: unexpected \"x\"" },
+	{ .line = "stats zone x", .rc = 1, .err = "stats: unexpected \"x\"" },
 
 	/* stats --watch */
 	{ .line = "-j stats --watch 2",
@@ -135,7 +135,9 @@ const struct row rows_list[] = {
 		 "  blocks      0      4      0      0      0      0      0      0      0     40     10\n"
 		 "  One character is 128 MiB: # none free, 0-9 tenths free, . all free\n"
 		 "  0x000020000000  #0\n" },
-	{ .line = "-j map", .sent = "cfph map-get\n", .out = "{\"nodes\":[{\"node\":0,\"free-pages\":48232,"
+	{ .line = "-j map",
+	  .sent = "cfph map-get\n",
+	  .out = "{\"nodes\":[{\"node\":0,\"free-pages\":48232,"
 		 "\"present-pages\":65736,\"largest-run-pages\":32768,"
 		 "\"free-blocks\":[0,6,0,0,0,0,0,0,0,60,15],"
 		 "\"fragmentation-percent\":0,\"leaves\":[{\"start-pfn\":0,"
@@ -160,9 +162,7 @@ const struct row rows_list[] = {
 	  REFUSED(.err = ENODATA,
 		  .text = "the map is not ready: get tells its state, and why it is off") },
 	{ .line = "map x", .rc = 1, .err = "map: unexpected \"x\"" },
-	{ .line = "map --raw file",
-	  .sent = "cfph map-raw-get\n",
-	  .file = some },
+	{ .line = "map --raw file", .sent = "cfph map-raw-get\n", .file = some },
 	{ .line = "map --raw file",
 	  .rc = 2,
 	  .sent = "cfph map-raw-get\n",
@@ -177,9 +177,7 @@ const struct row rows_list[] = {
 	{ .line = "map --raw -",
 	  .rc = 1,
 	  .err = "map --raw: needs the name of a file" },
-	{ .line = "map --raw a b",
-	  .rc = 1,
-	  .err = "map: unexpected \"b\"" },
+	{ .line = "map --raw a b", .rc = 1, .err = "map: unexpected \"b\"" },
 
 	/* monitor */
 	{ .line = "monitor",

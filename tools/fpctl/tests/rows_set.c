@@ -4,22 +4,22 @@
  */
 #include "cmdline.h"
 
-#define KEYS                                                                 \
+#define KEYS \
 	"enable, interval-ms, drain, min-order, buffers, batch, cpus, nice, watermark-kib, rate-kibps"
 
-#define SAVED_HEAD                                                            \
+#define SAVED_HEAD                                                                  \
 	"# Tunables of continuous free-page hinting, as \"fpctl save\" has found\n" \
-	"# them.  \"fpctl restore\" applies them, fpctl.service does so at boot.\n"  \
+	"# them.  \"fpctl restore\" applies them, fpctl.service does so at boot.\n" \
 	"# fpctl(8) explains them.\n"
-#define SAVED                                          \
-	SAVED_HEAD "\n# off, on\nenable = on\n"        \
-		   "\n# 10..10000 ms\ninterval-ms = 100\n" \
-		   "\n# off, start, round\ndrain = start\n" \
-		   "\n# 0..9\nmin-order = 2\n"          \
-		   "\n# 1..16 messages\nbuffers = 16\n"  \
-		   "\n# 16..65536 chunks\nbatch = 1024\n" \
-		   "\n# a list like 0-3,8\ncpus = 0-3,8\n" \
-		   "\n# -20..19\nnice = -20\n"          \
+#define SAVED                                                   \
+	SAVED_HEAD "\n# off, on\nenable = on\n"                 \
+		   "\n# 10..10000 ms\ninterval-ms = 100\n"      \
+		   "\n# off, start, round\ndrain = start\n"     \
+		   "\n# 0..9\nmin-order = 2\n"                  \
+		   "\n# 1..16 messages\nbuffers = 16\n"         \
+		   "\n# 16..65536 chunks\nbatch = 1024\n"       \
+		   "\n# a list like 0-3,8\ncpus = 0-3,8\n"      \
+		   "\n# -20..19\nnice = -20\n"                  \
 		   "\n# 0 or more KiB\nwatermark-kib = 65536\n" \
 		   "\n# 0 or more KiB/s\nrate-kibps = 0\n"
 
@@ -197,7 +197,6 @@ const struct row rows_set[] = {
 	{ .line = "start now", .rc = 1, .err = "start: unexpected \"now\"" },
 	{ .line = "stop 1", .rc = 1, .err = "stop: unexpected \"1\"" },
 
-
 	/* save */
 	{ .line = "save -",
 	  .status = &tuned,
@@ -275,16 +274,12 @@ const struct row rows_set[] = {
 	{ .line = "restore nothing",
 	  .rc = 1,
 	  .err = "restore nothing: No such file or directory, \"fpctl save\" writes it" },
-	{ .line = "restore .",
-	  .rc = 1,
-	  .err = "restore .: Is a directory" },
+	{ .line = "restore .", .rc = 1, .err = "restore .: Is a directory" },
 	{ .line = "restore conf",
 	  .rc = 3,
 	  .conf = "nice = 5\n",
 	  .err = "restore conf: " NO_CFPH,
 	  ABSENT },
-	{ .line = "restore a b",
-	  .rc = 1,
-	  .err = "restore: unexpected \"b\"" },
+	{ .line = "restore a b", .rc = 1, .err = "restore: unexpected \"b\"" },
 };
 const unsigned int nr_rows_set = ARRAY_SIZE(rows_set);

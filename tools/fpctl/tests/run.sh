@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # Run every test of fpctl, as KTAP with one subtest each.  The Makefile sets
-# O (where things are built), SPEC (of the netlink family) and PYTHON.
+# O (where things are built), SPEC (of the netlink family), PYTHON, MAKE, STRIP,
+# CLANG and SAN (1: built with sanitizers).
 set -u
 src=$(dirname "$0")
 n=0
@@ -26,11 +27,15 @@ t()
 
 exec 4>&1
 echo "KTAP version 1"
-echo "1..5"
+echo "1..10"
 t cmdline "$O/tests/cmdline"
 t netlink "$O/tests/netlink"
-t spec "$PYTHON" "$src/spec.py" "$O/tests/tables" \
-	"$SPEC"
+t spec "$PYTHON" "$src/spec.py" "$O/tests/tables" "$SPEC"
 t schema "$PYTHON" "$src/schema.py" "$O/tests/cmdline" "$src/../schema"
 t completion bash "$src/completion.sh" "$O/fpctl"
+t stream bash "$src/stream.sh" "$O/tests/cmdline"
+t manual "$PYTHON" "$src/manual.py" "$src/../fpctl.8" "$O/tests/cmdline"
+t install sh "$src/install.sh" "$src/.."
+t fuzz sh "$src/fuzz.sh"
+t memory sh "$src/memory.sh"
 exit $failed

@@ -16,55 +16,90 @@ except ImportError:
     print("KTAP version 1\n1..0 # SKIP python3-jsonschema is not installed")
     sys.exit(0)
 
-KERNELS = ["ready", "migrating", "off", "scanning", "future"]
-# These leave attributes out, which the contract says cfph never does.
+KERNELS = ["ready", "migrating", "off", "scanning", "future", "tuned"]
+# These leave attributes out that even the oldest cfph has.
 PARTIAL = ["scanning", "future"]
+# This one leaves none out.
+COMPLETE = "tuned"
+# Schema, words, number of objects.
+COMMANDS = [("show", ["show"], 1), ("stats", ["stats"], 1),
+            ("stats", ["stats", "--watch", "1"], 3),
+            ("zone", ["stats", "zone"], 1), ("map", ["map"], 1),
+            ("monitor", ["monitor"], 7)]
+# What is not in every object, whatever the kernel.
+OPTIONAL = {"time-ms", "rates", "elapsed-ms", "text"}
 
 
-def load(directory, command):
-    with open(os.path.join(directory, command + ".json"), encoding="utf-8") as f:
+def load(directory, name):
+    with open(os.path.join(directory, name + ".json"), encoding="utf-8") as f:
         schema = json.load(f)
     jsonschema.Draft202012Validator.check_schema(schema)
     return schema
 
 
-def check(cmdline, schema, kernel, options, command):
+def objects(text):
+    """The JSON objects one after the other, indented or not."""
+    decoder = json.JSONDecoder()
+    found = []
+    while text.strip():
+        one, end = decoder.raw_decode(text.lstrip())
+        found.append(one)
+        text = text.lstrip()[end:]
+    return found
+
+
+def check_one(data, schema, kernel, options):
+    """One object; the error text, or None."""
+    jsonschema.validate(data, schema)
+    unknown = set(data) - set(schema["properties"])
+    if unknown:
+        return f"not in the schema: {sorted(unknown)}"
+    missing = set(schema["properties"]) - set(data) - OPTIONAL
+    if kernel == COMPLETE and missing and "event" not in data:
+        return f"not there: {sorted(missing)}"
+    if ("time-ms" in data) != ("-t" in options):
+        return "time-ms is there without -t, or not there with it"
+    return None
+
+
+def check(cmdline, schema, kernel, options, words, number):
     """One run; the error text, or None."""
-    run = subprocess.run([cmdline, "--as", kernel, *options, command],
+    run = subprocess.run([cmdline, "--as", kernel, *options, *words],
                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                          encoding="utf-8", timeout=30, check=False)
     if run.returncode:
         return f"exit code {run.returncode}: {run.stdout}"
+    if kernel in PARTIAL:
+        schema = {**schema, "required": []}
     try:
-        data = json.loads(run.stdout)
-        if kernel in PARTIAL:
-            schema = {**schema, "required": []}
-        jsonschema.validate(data, schema)
+        found = objects(run.stdout)
+        for data in found:
+            error = check_one(data, schema, kernel, options)
+            if error:
+                return error
     except (ValueError, jsonschema.ValidationError) as e:
         return str(e)
-    unknown = set(data) - set(schema["properties"])
-    if unknown:
-        return f"not in the schema: {sorted(unknown)}"
-    if ("time-ms" in data) != ("-t" in options):
-        return "time-ms is there without -t, or not there with it"
-    if "-p" not in options and run.stdout.count("\n") != 1:
-        return "more than one line"
+    if len(found) != number:
+        return f"{len(found)} objects instead of {number}"
+    if "-p" not in options and run.stdout.count("\n") != number:
+        return "not one line for each object"
     return None
 
 
 def main():
     cmdline, directory = sys.argv[1:]
-    rows = [(k, o, c) for c in ("show", "stats") for k in KERNELS
+    rows = [(k, o, c) for c in COMMANDS for k in KERNELS
             for o in (["-j"], ["-p"], ["-j", "-t"])]
     failed = 0
     print(f"KTAP version 1\n1..{len(rows)}")
-    for i, (kernel, options, command) in enumerate(rows, 1):
-        error = check(cmdline, load(directory, command), kernel, options, command)
+    for i, (kernel, options, (name, words, number)) in enumerate(rows, 1):
+        error = check(cmdline, load(directory, name), kernel, options, words,
+                      number)
         if error:
             failed += 1
             print("# " + error.replace("\n", "\n# "))
         print(f"{'not ok' if error else 'ok'} {i} fpctl {' '.join(options)} "
-              f"{command}, kernel {kernel}")
+              f"{' '.join(words)}, kernel {kernel}")
     return 1 if failed else 0
 
 

@@ -1,0 +1,59 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# make install: what is where, that the unit names the binary, and that nothing
+# is left after uninstall.  Usage: install.sh SRC; O and MAKE in the environment.
+set -u
+src=$1
+n=0
+failed=0
+tmp=$(mktemp -d) || exit 1
+trap 'rm -rf "$tmp"' EXIT
+unit=usr/lib/systemd/system/fpctl.service
+
+result()	# result RC NAME
+{
+	n=$((n + 1))
+	if [ "$1" = 0 ]; then
+		echo "ok $n $2"
+	else
+		sed 's/^/# /' "$tmp/log"
+		echo "not ok $n $2"
+		failed=1
+	fi
+}
+
+run_make()
+{
+	"$MAKE" -s -C "$src" O="$O" DESTDIR="$tmp/root" PREFIX=/usr "$@" >"$tmp/log" 2>&1
+}
+
+echo "KTAP version 1"
+echo "1..4"
+run_make install
+result $? "install"
+(cd "$tmp/root" && find . -type f | sort) >"$tmp/log"
+cat >"$tmp/want" <<EOF
+./$unit
+./usr/sbin/fpctl
+./usr/share/bash-completion/completions/fpctl
+./usr/share/man/man8/fpctl.8
+EOF
+cmp -s "$tmp/log" "$tmp/want"
+result $? "four files, each in its place"
+if command -v systemd-analyze >/dev/null; then
+	mkdir -p "$tmp/units"
+	# It looks for the binary; ours is in no system directory.
+	sed "s|=/usr/sbin/fpctl|=$tmp/root/usr/sbin/fpctl|" "$tmp/root/$unit" \
+		>"$tmp/units/fpctl.service"
+	systemd-analyze verify --man=no "$tmp/units/fpctl.service" >"$tmp/log" 2>&1
+	! grep -q 'fpctl\.service' "$tmp/log" &&
+		grep -q '^ExecStart=/usr/sbin/fpctl restore$' "$tmp/root/$unit"
+	result $? "systemd likes the unit, which starts what is installed"
+else
+	n=$((n + 1))
+	echo "ok $n the unit # SKIP no systemd-analyze"
+fi
+run_make uninstall
+[ -z "$(find "$tmp/root" -type f)" ]
+result $? "uninstall"
+exit $failed

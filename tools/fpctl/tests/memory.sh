@@ -1,0 +1,50 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# Nothing leaks, and the binary stays small.  From the environment: O, STRIP,
+# SAN.
+set -u
+src=$(dirname "$0")
+n=0
+failed=0
+tmp=$(mktemp -d) || exit 1
+trap 'rm -rf "$tmp"' EXIT
+
+# t NAME COMMAND...: under valgrind
+t()
+{
+	name=$1
+	shift
+	n=$((n + 1))
+	if [ -n "$SAN" ]; then
+		echo "ok $n $name # SKIP the sanitizers look themselves"
+	elif ! command -v valgrind >/dev/null; then
+		echo "ok $n $name # SKIP valgrind is not installed"
+	elif valgrind -q --leak-check=full --show-leak-kinds=all \
+		--errors-for-leak-kinds=all --error-exitcode=99 \
+		"$@" >"$tmp/log" 2>&1; then
+		echo "ok $n $name"
+	else
+		grep -v '^ok ' "$tmp/log" | tail -n 40 | sed 's/^/# /'
+		echo "not ok $n $name"
+		failed=1
+	fi
+}
+
+echo "KTAP version 1"
+echo "1..4"
+t "no leak: command lines" "$O/tests/cmdline" 50
+t "no leak: netlink" "$O/tests/netlink"
+t "no leak: parser" "$O/tests/fuzz_replay" "$src/corpus.txt" 50
+
+n=$((n + 1))
+"$STRIP" -o "$tmp/fpctl" "$O/fpctl" || exit 1
+size=$(wc -c <"$tmp/fpctl")
+if [ -n "$SAN" ]; then
+	echo "ok $n size # SKIP with sanitizers"
+elif [ "$size" -lt 100000 ]; then
+	echo "ok $n stripped it has $size bytes, less than 100000"
+else
+	echo "not ok $n stripped it has $size bytes, not less than 100000"
+	failed=1
+fi
+exit $failed
