@@ -28,10 +28,10 @@ signalled()
 {
 	local signal=$1 first rc
 	shift
-	rm -f "$tmp/out"
-	mkfifo "$tmp/out"
-	"${fpctl[@]}" "$@" >"$tmp/out" 2>"$tmp/err" &
-	exec 5<"$tmp/out"
+	rm -f "$tmp/fifo"
+	mkfifo "$tmp/fifo"
+	"${fpctl[@]}" "$@" >"$tmp/fifo" 2>"$tmp/err" &
+	exec 5<"$tmp/fifo"
 	read -r -t 20 first <&5
 	kill -s "$signal" $!
 	cat <&5 >/dev/null
