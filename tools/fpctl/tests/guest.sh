@@ -56,6 +56,30 @@ json()		# json KEY VALUE: what "fpctl -j" says now
 	result $? "$1 is $2"
 }
 
+wait_for()	# wait_for FILE PATTERN [TIMES]: at most 30 seconds
+{
+	for _ in $(seq 600); do
+		[ "$(grep -c "$2" "$1" 2>/dev/null)" -ge "${3:-1}" ] && return
+		usleep 50000
+	done
+	return 1
+}
+
+end()		# end SIGNAL PID: its exit code
+{
+	kill -s "$1" "$2"
+	wait "$2"
+}
+
+ready()		# until the map is there
+{
+	for _ in $(seq 600); do
+		"$fpctl" -j | grep -q '"state":"ready"' && return
+		usleep 50000
+	done
+	return 1
+}
+
 # A user without any capability.  Our guests have no users at all.
 [ -e /etc/passwd ] || {
 	mkdir -p /etc
@@ -66,15 +90,16 @@ nobody="start-stop-daemon -S -c 65534:65534 -x $fpctl --"
 range="10..10000 (kernel: integer out of range)"
 
 echo "KTAP version 1"
-echo "1..26"
+echo "1..74"
 
+cpus=$("$fpctl" -j | sed 's/.*"cpus":"\([^"]*\)".*/\1/')
 ok "the default command works"
 ok "show" show
 grep -q '^state  *ready$' "$tmp/out" || grep -q '^reason  *[a-z-]*: ' "$tmp/out"
 result $? "show says ready, or why not"
 ok "stats" stats
-[ "$(grep -c '^[a-z-]*  *[0-9]' "$tmp/out")" = 16 ]
-result $? "stats has its 16 counters"
+[ "$(grep -c '^[a-z-]*  *[0-9]' "$tmp/out")" = 20 ]
+result $? "stats has its 20 counters"
 ok "JSON" -j stats
 
 ok "set all at once" set enable on interval-ms 50 drain round
@@ -113,5 +138,137 @@ else
 	n=$((n + 1))
 	echo "ok $n exit 3 # SKIP this kernel has no network namespaces"
 fi
-ok "the defaults again" set enable on interval-ms 100 drain start
+
+# --- all tunables -----------------------------------------------------------
+run "$fpctl" show
+[ "$(grep -c '^[a-z-]*  *[^ ]*  *(.*)$' "$tmp/out")" = 10 ]
+result $? "show has ten tunables, each with its range"
+ok "set all the others" set min-order 2 buffers 8 batch 64 cpus 0 nice -5 \
+	watermark-kib 4M rate-kibps 1MiB/s
+json min-order 2
+json buffers 8
+json batch 64
+json cpus '"0"'
+json nice -5
+json watermark-kib 4096
+json rate-kibps 1024
+refused 2 "set nice -21: out of range, -20..19 (kernel: integer out of range)" \
+	"$fpctl" set nice -21
+refused 2 "set nice 20: out of range, -20..19 (kernel: integer out of range)" \
+	"$fpctl" set batch 99 nice 20
+json batch 64
+refused 2 "set min-order 10: out of range, 0..9 (kernel: integer out of range)" \
+	"$fpctl" set min-order 10
+refused 2 "set buffers 0: out of range, 1..16 (kernel: integer out of range)" \
+	"$fpctl" set buffers 0
+refused 2 "set batch 15: out of range, 16..65536 (kernel: integer out of range)" \
+	"$fpctl" set batch 15
+run "$fpctl" set drain off cpus 4-x
+rc=$?
+[ $rc = 2 ] && grep -q '^fpctl: set cpus 4-x: .* (kernel: .*)$' "$tmp/err"
+result $? "a list of CPUs that is none is refused by its name"
+json drain '"round"'
+
+# --- save, restore ----------------------------------------------------------
+ok "save" save "$tmp/conf"
+ok "the defaults" set enable on interval-ms 100 drain start min-order 0 \
+	buffers 16 batch 1024 nice -20 watermark-kib 0 rate-kibps 0
+json nice -20
+ok "restore" restore "$tmp/conf"
+json nice -5
+json cpus '"0"'
+json drain '"round"'
+printf '# two\nnice = 6\ninterval-ms = 5\n' >"$tmp/bad"
+refused 2 "restore $tmp/bad:3: interval-ms = 5: out of range, $range" \
+	"$fpctl" restore "$tmp/bad"
+json nice -5
+
+# --- stats zone, stats --watch ----------------------------------------------
+ok "stats zone" stats zone
+grep -q '^ *0 [A-Z][A-Za-z0-9]*  *[1-9]' "$tmp/out"
+result $? "stats zone has a zone of node 0"
+"$fpctl" -j stats --watch 0.2 >"$tmp/watch" 2>"$tmp/err" &
+wait_for "$tmp/watch" '"rates":' 2
+result $? "stats --watch has rates"
+end TERM $!
+result $? "SIGTERM ends it, with exit code 0"
+
+# --- map --------------------------------------------------------------------
+ready
+result $? "the map gets ready"
+ok "map" map
+grep -q '^node 0: [0-9]* MiB, free .* fragmentation [0-9]*%$' "$tmp/out" &&
+	grep -q '^  0x000000000000  [#0-9.]' "$tmp/out"
+result $? "map has node 0, and a picture that begins at 0"
+ok "map in JSON" -j map
+ok "map --raw" map --raw "$tmp/raw"
+# As many bits as there are pages, at least.
+pages=$("$fpctl" -j | sed 's/.*"tracked-pages":\([0-9]*\).*/\1/')
+[ "$(wc -c <"$tmp/raw")" -ge $((pages / 8)) ] &&
+	tr -d '\000' <"$tmp/raw" | head -c 1 | grep -q .
+result $? "the raw map has a bit for each page, and some are set"
+chmod 777 "$tmp"
+# shellcheck disable=SC2086 # a command with its arguments
+run $nobody map
+result $? "map as nobody"
+# shellcheck disable=SC2086
+run $nobody map --raw "$tmp/nobody"
+rc=$?
+[ $rc = 2 ] && ! [ -e "$tmp/nobody" ] &&
+	grep -q "^fpctl: map --raw $tmp/nobody: .*CAP_SYS_ADMIN" "$tmp/err"
+result $? "the raw map is not for nobody"
+ok "stop" stop
+run "$fpctl" map
+rc=$?
+[ $rc = 2 ] && ! [ -s "$tmp/out" ] &&
+	grep -q '^fpctl: map: No data available (kernel: the map is not ready' "$tmp/err"
+result $? "map without a map says so"
+ok "start" start
+ready
+
+# --- monitor ----------------------------------------------------------------
+"$fpctl" -t monitor >"$tmp/events" 2>"$tmp/err" &
+monitor=$!
+wait_for "$tmp/events" ' now       ready$'
+result $? "monitor begins with the state"
+"$fpctl" stop
+wait_for "$tmp/events" ' state     off (admin)$'
+result $? "monitor tells of stop"
+"$fpctl" start
+wait_for "$tmp/events" ' state     ready$'
+result $? "monitor tells of start"
+end INT $monitor && ! [ -s "$tmp/err" ]
+result $? "SIGINT ends it, with exit code 0"
+
+[ "$(timeout 30 "$fpctl" monitor | head -n 1 | cut -d ' ' -f 1)" = now ]
+result $? "monitor ends with its reader"
+
+# It cannot read, and the kernel cannot keep everything.
+"$fpctl" -j monitor >"$tmp/events" 2>"$tmp/err" &
+monitor=$!
+wait_for "$tmp/events" '"now"'
+kill -s STOP $monitor
+for _ in $(seq 400); do
+	"$fpctl" stop
+	"$fpctl" start
+done
+kill -s CONT $monitor
+wait_for "$tmp/events" '"now"' 2
+result $? "after a loss the state is read again"
+end TERM $monitor
+[ $? = 4 ] && grep -q '^fpctl: monitor: events lost, ' "$tmp/err"
+result $? "the loss is on stderr and in the exit code"
+
+ok "the defaults again" restore - <<EOF
+enable = on
+interval-ms = 100
+drain = start
+min-order = 0
+buffers = 16
+batch = 1024
+cpus = $cpus
+nice = -20
+watermark-kib = 0
+rate-kibps = 0
+EOF
 exit $failed
