@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Nothing leaks, and the binary stays small.  From the environment: O, STRIP,
+# Nothing leaks, the binary stays small, and it does not take long.  From the environment: O, STRIP,
 # SAN.
 set -u
 src=$(dirname "$0")
@@ -31,7 +31,7 @@ t()
 }
 
 echo "KTAP version 1"
-echo "1..4"
+echo "1..5"
 t "no leak: command lines" "$O/tests/cmdline" 50
 t "no leak: netlink" "$O/tests/netlink"
 t "no leak: parser" "$O/tests/fuzz_replay" "$src/corpus.txt" 50
@@ -46,5 +46,22 @@ elif [ "$size" -lt 100000 ]; then
 else
 	echo "not ok $n stripped it has $size bytes, not less than 100000"
 	failed=1
+fi
+
+# Not the time, which depends on what else runs: a million instructions are a
+# fraction of the 5 ms in which an administrator's tool has answered.
+n=$((n + 1))
+if [ -n "$SAN" ] || ! command -v valgrind >/dev/null; then
+	echo "ok $n instructions # SKIP with sanitizers, or without valgrind"
+else
+	count=$(valgrind --tool=callgrind --callgrind-out-file=/dev/null \
+		"$O/tests/cmdline" --as tuned show 2>&1 |
+		sed -n 's/.*Collected : *//p')
+	if [ "${count:-1000000}" -lt 1000000 ]; then
+		echo "ok $n show takes $count instructions, less than 1000000"
+	else
+		echo "not ok $n show takes $count instructions, not less than 1000000"
+		failed=1
+	fi
 fi
 exit $failed
