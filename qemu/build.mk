@@ -9,7 +9,8 @@ QEMU_IMG        := $(QEMU_BUILD)/qemu-img
 QEMU_CONFIGURED := $(STAMP)/qemu.configured
 QEMU_BUILT      := $(STAMP)/qemu.built
 QEMU_TESTS_BUILT := $(STAMP)/qemu-tests.built
-QEMU_TESTS      := $(addprefix tests/qtest/,virtio-balloon-cfph-test tcg-dirty-log-test)
+QEMU_TESTS      := $(addprefix tests/qtest/,virtio-balloon-cfph-test \
+	virtio-balloon-cfph-events-test virtio-balloon-cfph-hostile-test tcg-dirty-log-test)
 
 # What a host needs to run and migrate guests, no display, no audio, no modules.
 # Everything else is off, so that the build is short; without avx2 the detection
@@ -23,6 +24,7 @@ QEMU_OPTIONS := --target-list=x86_64-softmmu --with-pkgversion=cfph \
 	--enable-linux-aio --enable-linux-io-uring --enable-seccomp --enable-numa \
 	--enable-attr --enable-cap-ng --enable-membarrier --enable-malloc-trim \
 	--enable-slirp --enable-plugins --enable-zstd --enable-gnutls --enable-tools \
+	--enable-replication \
 	--firmwarepath=$(subst $() $(),:,$(QEMU_FIRMWARE))
 
 # The build runs meson again by itself, so both steps need the same meson.

@@ -21,7 +21,7 @@
 
 /* --- migration --- */
 
-static void set_parameter(QTestState *qts, const char *name, uint64_t value)
+void set_parameter(QTestState *qts, const char *name, uint64_t value)
 {
     qtest_qmp_assert_success(qts, "{ 'execute': 'migrate-set-parameters',"
                              "  'arguments': { %s: %" PRIu64 " } }",
@@ -36,14 +36,22 @@ void set_capability(QTestState *qts, const char *name)
                              name);
 }
 
+/* While a migration is set up there are no numbers yet. */
 uint64_t query_ram(QTestState *qts, const char *key)
 {
-    QDict *info = qtest_qmp_assert_success_ref(
-        qts, "{ 'execute': 'query-migrate' }");
-    uint64_t value = qdict_get_int(qdict_get_qdict(info, "ram"), key);
+    gint64 limit = g_get_monotonic_time() + TIME_LIMIT_US;
 
-    qobject_unref(info);
-    return value;
+    for (;;) {
+        g_autoptr(QDict) info = qtest_qmp_assert_success_ref(
+            qts, "{ 'execute': 'query-migrate' }");
+        QDict *ram = qdict_get_qdict(info, "ram");
+
+        if (ram) {
+            return qdict_get_int(ram, key);
+        }
+        g_assert_cmpint(g_get_monotonic_time(), <, limit);
+        g_usleep(1000);
+    }
 }
 
 void wait_ram(QTestState *qts, const char *key, uint64_t value)
@@ -79,13 +87,25 @@ static void incoming(Fixture *f)
                              "  'arguments': { 'uri': %s } }", f->uri);
 }
 
-static void fixture_incoming(Fixture *f, const char *opts, const char *cap)
+/* --- up and down --- */
+
+static char *fixture_machine(Fixture *f, const char *side)
 {
-    f->dst = guest_incoming(opts);
+    g_autofree char *args = g_strdup_printf("%s %s", f->setup.machine,
+                                            side ?: "");
+    g_auto(GStrv) parts = g_strsplit(args, "@DIR@", -1);
+
+    return g_strjoinv(f->dir, parts);
+}
+
+void fixture_new_destination(Fixture *f)
+{
+    g_autofree char *machine = fixture_machine(f, f->setup.destination);
+
+    f->dst = guest_incoming(f->setup.opts, machine);
     set_capability(f->dst, "events");
-    if (cap) {
-        set_capability(f->g->qts, cap);
-        set_capability(f->dst, cap);
+    if (f->setup.cap) {
+        set_capability(f->dst, f->setup.cap);
     }
     if (!f->file) {
         incoming(f);
@@ -97,25 +117,44 @@ void fixture_next_destination(Fixture *f)
     qtest_set_expected_status(f->dst, EXIT_FAILURE);
     qtest_wait_qemu(f->dst);
     qtest_quit(f->dst);
-    fixture_incoming(f, "", NULL);
+    fixture_new_destination(f);
 }
 
-void fixture_up_with(Fixture *f, const char *opts, const char *cap)
+void fixture_up_setup(Fixture *f, const Setup *setup)
 {
+    g_autofree char *machine = NULL;
+
+    *f = (Fixture) { .setup = *setup, .free_pages = 2 * FREE_PAGES };
+    f->setup.opts = setup->opts ?: "";
+    f->setup.machine = setup->machine ?: "";
     f->dir = g_dir_make_tmp("cfph-test-XXXXXX", NULL);
     g_assert_nonnull(f->dir);
     f->path = g_build_filename(f->dir, "migration", NULL);
-    f->file = cap && !strcmp(cap, "mapped-ram");
+    f->file = setup->cap && !strcmp(setup->cap, "mapped-ram");
     f->uri = g_strdup_printf("%s:%s", f->file ? "file" : "unix", f->path);
-    f->g = guest_boot(opts);
+    machine = fixture_machine(f, setup->source);
+    f->g = guest_boot(f->setup.opts, machine);
     set_capability(f->g->qts, "events");
-    set_capability(f->g->qts, "pause-before-switchover");
+    if (!setup->no_pause) {
+        set_capability(f->g->qts, "pause-before-switchover");
+    }
+    if (setup->cap) {
+        set_capability(f->g->qts, setup->cap);
+    }
+    if (setup->source_cap) {
+        set_capability(f->g->qts, setup->source_cap);
+    }
     set_parameter(f->g->qts, "max-bandwidth", SLOW_BANDWIDTH);
-    fixture_incoming(f, opts, cap);
+    fixture_new_destination(f);
     guest_driver_start(f->g, 0);
     qtest_memset(f->g->qts, FILLER, 0xa5, FILLER_BYTES);
     guest_fill(f->g, LOW_AREA, AREA_PAGES, 0);
     guest_fill(f->g, HIGH_AREA, AREA_PAGES, 0);
+}
+
+void fixture_up_with(Fixture *f, const char *opts, const char *cap)
+{
+    fixture_up_setup(f, &(Setup) { .opts = opts, .cap = cap });
 }
 
 void fixture_up(Fixture *f, const char *opts)
@@ -123,15 +162,96 @@ void fixture_up(Fixture *f, const char *opts)
     fixture_up_with(f, opts, NULL);
 }
 
+void fixture_third_area(Fixture *f, uint64_t base, uint64_t bytes)
+{
+    f->third_base = base;
+    f->third_bytes = bytes;
+    f->third_area = base + 16 * MiB;
+    f->free_pages += FREE_PAGES;
+    guest_map_add_leaf(f->g, base);
+    guest_fill(f->g, f->third_area, AREA_PAGES, 0);
+}
+
 void fixture_down(Fixture *f)
 {
+    GDir *dir = g_dir_open(f->dir, 0, NULL);
+    const char *name;
+
     guest_quit(f->g);
     qtest_quit(f->dst);
-    g_unlink(f->path);
+    while ((name = g_dir_read_name(dir))) {
+        g_autofree char *path = g_build_filename(f->dir, name, NULL);
+
+        g_unlink(path);
+    }
+    g_dir_close(dir);
     g_rmdir(f->dir);
     g_free(f->path);
     g_free(f->uri);
     g_free(f->dir);
+}
+
+/* --- both sides are alike --- */
+
+/* Small enough to stay in the processor's cache. */
+#define PIECE_BYTES     (2 * MiB)
+
+static void read_piece(Fixture *f, QTestState *qts, uint64_t addr,
+                       uint8_t *data, uint64_t bytes)
+{
+    g_autofree char *path = g_build_filename(f->dir, "memory", NULL);
+    int fd;
+
+    qtest_qmp_assert_success(qts, "{ 'execute': 'pmemsave', 'arguments': "
+                             "{ 'val': %" PRIu64 ", 'size': %" PRIu64 ","
+                             "  'filename': %s } }", addr, bytes, path);
+    fd = open(path, O_RDONLY);
+    g_assert_cmpint(fd, >=, 0);
+    g_assert_cmpint(read(fd, data, bytes), ==, bytes);
+    close(fd);
+}
+
+/* Pages that differ: @lost are in use, @missing are free. */
+static void compare(Fixture *f, uint64_t addr, uint64_t bytes, uint64_t *lost,
+                    uint64_t *missing)
+{
+    static uint8_t src[PIECE_BYTES], dst[PIECE_BYTES];
+    static uint8_t bits[PIECE_BYTES / PAGE / 8];
+
+    while (bytes) {
+        uint64_t n = MIN(bytes, PIECE_BYTES);
+
+        read_piece(f, f->g->qts, addr, src, n);
+        read_piece(f, f->dst, addr, dst, n);
+        guest_map_get(f->g, addr, n / PAGE, bits);
+        for (uint64_t i = 0; i < n / PAGE; i++) {
+            uint64_t page = addr + i * PAGE;
+
+            if (!memcmp(src + i * PAGE, dst + i * PAGE, PAGE) ||
+                (page && (page == f->unlogged[0] || page == f->unlogged[1]))) {
+                continue;
+            }
+            if (bits[i / 8] >> i % 8 & 1) {
+                ++*missing;
+                continue;
+            }
+            g_test_message("page 0x%" PRIx64 " is lost", page);
+            ++*lost;
+        }
+        addr += n;
+        bytes -= n;
+    }
+}
+
+void expect_same_memory(Fixture *f)
+{
+    uint64_t lost = 0, missing = 0;
+
+    compare(f, 0, LOW_BYTES, &lost, &missing);
+    compare(f, HIGH_BASE, RAM_BYTES - LOW_BYTES, &lost, &missing);
+    compare(f, f->third_base, f->third_bytes, &lost, &missing);
+    g_assert_true(f->loses_pages ? lost > 0 : lost == 0);
+    g_assert_cmpint(missing, <=, query_ram(f->g->qts, "free-pages-skipped"));
 }
 
 void migrate_begin(Fixture *f)
@@ -146,7 +266,7 @@ void migrate_to_switchover(Fixture *f)
     wait_migration(f->g->qts, "pre-switchover");
 }
 
-void migrate_finish(Fixture *f)
+void migrate_continue(Fixture *f)
 {
     qtest_qmp_assert_success(f->g->qts, "{ 'execute': 'migrate-continue',"
                              "  'arguments': { 'state': 'pre-switchover' } }");
@@ -155,6 +275,18 @@ void migrate_finish(Fixture *f)
         incoming(f);
     }
     wait_migration(f->dst, "completed");
+}
+
+void migrate_finish(Fixture *f)
+{
+    migrate_continue(f);
+    expect_same_memory(f);
+}
+
+void migrate_rest(Fixture *f)
+{
+    migrate_to_switchover(f);
+    migrate_finish(f);
 }
 
 uint64_t arrived(Fixture *f)
@@ -177,6 +309,24 @@ void expect_everything(Fixture *f)
     g_assert_cmpint(arrived(f), ==, AREAS_PAGES);
 }
 
+void expect_skipped(Fixture *f)
+{
+    g_assert_cmpint(query_ram(f->g->qts, "free-pages-skipped"), ==,
+                    f->free_pages);
+    g_assert_cmpint(guest_count_filled(f->dst, LOW_AREA, FREE_PAGES, 0), ==, 0);
+}
+
+void wait_stop(Fixture *f, QTestState *qts, uint32_t id)
+{
+    Command c;
+
+    do {
+        c = guest_wait_command(f->g, qts);
+        g_assert_cmpint(c.migration_id, ==, id);
+    } while (c.command == VIRTIO_BALLOON_CFPH_CMD_ROUND);
+    g_assert_cmpint(c.command, ==, VIRTIO_BALLOON_CFPH_CMD_STOP);
+}
+
 void answer_start(Fixture *f)
 {
     Guest *g = f->g;
@@ -191,16 +341,50 @@ void answer_start(Fixture *f)
     guest_map_init(g);
     guest_map_set(g, LOW_AREA, FREE_PAGES, true);
     guest_map_set(g, HIGH_AREA, FREE_PAGES, true);
+    if (f->third_area) {
+        guest_map_set(g, f->third_area, FREE_PAGES, true);
+    }
     guest_register(g);
     g_assert_false(guest_registered(g));
     guest_started(g);
     g_assert_true(guest_registered(g));
-    g_assert_cmpint(guest_status(g, "leaves"), ==, 2);
-    wait_ram(g->qts, "free-pages-deferred", 2 * FREE_PAGES);
+    g_assert_cmpint(guest_status(g, "leaves"), ==, g->nr_leaves);
+    wait_ram(g->qts, "free-pages-deferred", f->free_pages);
 }
 
 void begin_and_answer(Fixture *f)
 {
     migrate_begin(f);
     answer_start(f);
+}
+
+void wait_unregistered(Guest *g)
+{
+    gint64 limit = g_get_monotonic_time() + TIME_LIMIT_US;
+
+    while (guest_registered(g)) {
+        g_assert_cmpint(g_get_monotonic_time(), <, limit);
+        g_usleep(1000);
+    }
+}
+
+void refuse_header(Fixture *f, uint64_t header)
+{
+    Guest *g = f->g;
+    g_autofree char *why = NULL;
+
+    migrate_begin(f);
+    g->migration_id = guest_wait_command(g, g->qts).migration_id;
+    g->header = header;
+    guest_map_init(g);
+    guest_map_set(g, LOW_AREA, FREE_PAGES, true);
+    guest_register(g);
+    guest_started(g);
+    g_assert_false(guest_registered(g));
+    why = guest_status_str(g, "forgotten");
+    g_assert_cmpstr(why, ==, "its header page is not in RAM");
+    g_assert_cmpint(guest_status(g, "malformed"), ==, 0);
+    migrate_rest(f);
+    g_assert_cmpint(query_ram(g->qts, "free-pages-skipped"), ==, 0);
+    fixture_down(f);
 }

@@ -14,24 +14,50 @@
 /* Of each area, after answer_start(). */
 #define FREE_PAGES      (AREA_PAGES / 4)
 
+typedef struct Setup {
+    /* Of the device: "" or ",name=value...". */
+    const char *opts;
+    /* More arguments of both QEMUs, of each; "@DIR@" is the fixture's. */
+    const char *machine, *source, *destination;
+    /* Capability of both sides; of the source alone. */
+    const char *cap, *source_cap;
+    /* Do not wait before the final sync. */
+    bool no_pause;
+} Setup;
+
 typedef struct Fixture {
     Guest *g;
     QTestState *dst;
+    Setup setup;
     char *dir;
     char *path;
     char *uri;
     /* The destination reads what the source has written before. */
     bool file;
+    /* A third area of pages, in memory from @third_base on. */
+    uint64_t third_area, third_base, third_bytes;
+    /* Pages that answer_start() makes free, and that will be deferred. */
+    uint64_t free_pages;
+    /* Pages that the test writes to behind QEMU's back, not compared. */
+    uint64_t unlogged[2];
+    /* A mutant: migrate_finish() must find pages that are lost. */
+    bool loses_pages;
 } Fixture;
 
+void fixture_up_setup(Fixture *f, const Setup *setup);
 /* @opts: of the device; @cap: capability for both sides, NULL for none */
 void fixture_up_with(Fixture *f, const char *opts, const char *cap);
 void fixture_up(Fixture *f, const char *opts);
 void fixture_down(Fixture *f);
+/* A third area in memory from @base on, once the source has that memory. */
+void fixture_third_area(Fixture *f, uint64_t base, uint64_t bytes);
+/* A destination in place of one that has exited. */
+void fixture_new_destination(Fixture *f);
 /* After a migration that was cancelled, whose destination exits. */
 void fixture_next_destination(Fixture *f);
 
 void set_capability(QTestState *qts, const char *name);
+void set_parameter(QTestState *qts, const char *name, uint64_t value);
 uint64_t query_ram(QTestState *qts, const char *key);
 void wait_ram(QTestState *qts, const char *key, uint64_t value);
 void wait_migration(QTestState *qts, const char *goal);
@@ -40,9 +66,24 @@ void migrate_begin(Fixture *f);
 /* START has come: show a map in which the first quarters are free. */
 void answer_start(Fixture *f);
 void begin_and_answer(Fixture *f);
+/* Until the device has forgotten the map. */
+void wait_unregistered(Guest *g);
+/* A map whose header page must not be believed; a whole test. */
+void refuse_header(Fixture *f, uint64_t header);
 /* Let it run up to the moment before the final sync; the VM is stopped. */
 void migrate_to_switchover(Fixture *f);
+/* The rest. */
+void migrate_continue(Fixture *f);
+/*
+ * The rest; then the memory of both sides is compared page by page, and pages
+ * that differ must be free in the map.
+ */
 void migrate_finish(Fixture *f);
+/* START has been answered: let the whole rest run. */
+void migrate_rest(Fixture *f);
+void expect_same_memory(Fixture *f);
+/* The guest hears of the end of migration @id, after any number of ROUND. */
+void wait_stop(Fixture *f, QTestState *qts, uint32_t id);
 
 /* Pages of the areas that are at the destination as they were filled. */
 uint64_t arrived(Fixture *f);
@@ -50,7 +91,11 @@ uint64_t arrived(Fixture *f);
 void expect_consistent(Fixture *f);
 /* Nothing was skipped. */
 void expect_everything(Fixture *f);
+/* All that answer_start() has made free was skipped. */
+void expect_skipped(Fixture *f);
 
+/* virtio-balloon-cfph-machine.c */
+void cfph_add_machine_tests(void);
 /* virtio-balloon-cfph-malformed.c */
 void cfph_add_malformed_tests(void);
 

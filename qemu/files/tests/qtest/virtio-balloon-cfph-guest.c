@@ -41,20 +41,22 @@ char *guest_firmware(void)
 }
 
 /* Nothing but what a test says or syncs moves a page, unless @opts differ. */
-static char *machine_args(const char *opts, const char *firmware)
+static char *machine_args(const char *opts, const char *machine,
+                          const char *firmware)
 {
     return g_strdup_printf("-nodefaults -bios %s -m %d "
                            "-machine pc,max-ram-below-4g=%d "
                            "-device virtio-balloon-pci,id=balloon0,addr=%d,"
                            "continuous-free-page-hint=on,"
-                           "cfph-look-percent=0%s", firmware,
-                           (int)(RAM_BYTES / MiB), (int)LOW_BYTES, SLOT, opts);
+                           "cfph-look-percent=0%s %s", firmware,
+                           (int)(RAM_BYTES / MiB), (int)LOW_BYTES, SLOT, opts,
+                           machine);
 }
 
-Guest *guest_boot(const char *opts)
+Guest *guest_boot(const char *opts, const char *machine)
 {
     g_autofree char *firmware = guest_firmware();
-    g_autofree char *args = machine_args(opts, firmware);
+    g_autofree char *args = machine_args(opts, machine, firmware);
     Guest *g = g_new0(Guest, 1);
     QPCIAddress addr = { .devfn = QPCI_DEVFN(SLOT, 0) };
 
@@ -69,17 +71,17 @@ Guest *guest_boot(const char *opts)
     g->cmd_bufs = guest_alloc(&g->qs->alloc, COMMANDS * 16);
     g->msg_buf = guest_alloc(&g->qs->alloc, MESSAGE_BYTES);
     g->header = guest_alloc(&g->qs->alloc, PAGE);
-    g->leaf[0] = guest_alloc(&g->qs->alloc, PAGE);
-    g->leaf[1] = guest_alloc(&g->qs->alloc, PAGE);
+    guest_map_add_leaf(g, 0);
+    guest_map_add_leaf(g, HIGH_BASE);
     qvirtio_pci_device_enable(g->pci);
     return g;
 }
 
-QTestState *guest_incoming(const char *opts)
+QTestState *guest_incoming(const char *opts, const char *machine)
 {
     g_autofree char *firmware = guest_firmware();
-    g_autofree char *args = machine_args(opts, firmware);
-    QTestState *qts = qtest_initf("%s -incoming defer", args);
+    g_autofree char *args = machine_args(opts, machine, firmware);
+    QTestState *qts = qtest_initf("%s -S -incoming defer", args);
 
     g_unlink(firmware);
     return qts;
@@ -141,16 +143,34 @@ void guest_bus_master_off(Guest *g)
                        command & ~PCI_COMMAND_MASTER);
 }
 
-/* Selective reset of the message queue (VIRTIO_F_RING_RESET). */
-void guest_queue_reset(Guest *g)
+/* Selective reset of a queue (VIRTIO_F_RING_RESET). */
+void guest_queue_reset(Guest *g, QVirtQueue *vq)
 {
     qpci_io_writew(g->pci->pdev, g->pci->bar, g->pci->common_cfg_offset +
-                   VIRTIO_PCI_COMMON_Q_SELECT, g->msg->index);
+                   VIRTIO_PCI_COMMON_Q_SELECT, vq->index);
     qpci_io_writew(g->pci->pdev, g->pci->bar, g->pci->common_cfg_offset +
                    VIRTIO_PCI_COMMON_Q_RESET, 1);
 }
 
 /* --- the map --- */
+
+void guest_map_add_leaf(Guest *g, uint64_t base)
+{
+    g_assert_cmpint(g->nr_leaves, <, LEAVES_MAX);
+    g->leaf[g->nr_leaves] = guest_alloc(&g->qs->alloc, PAGE);
+    g->leaf_base[g->nr_leaves++] = base;
+}
+
+static uint64_t guest_leaf_of(Guest *g, uint64_t addr)
+{
+    for (unsigned i = 0; i < g->nr_leaves; i++) {
+        if (addr - g->leaf_base[i] <
+            VIRTIO_BALLOON_CFPH_LEAF_PAGES * PAGE) {
+            return g->leaf[i];
+        }
+    }
+    return 0;
+}
 
 void guest_map_state(Guest *g, uint64_t magic, uint64_t generation,
                      uint32_t state)
@@ -170,13 +190,14 @@ void guest_map_init(Guest *g)
     g->generation = GENERATION;
     guest_map_state(g, VIRTIO_BALLOON_CFPH_MAGIC, g->generation,
                     VIRTIO_BALLOON_CFPH_STATE_READY);
-    qtest_memset(g->qts, g->leaf[0], 0, PAGE);
-    qtest_memset(g->qts, g->leaf[1], 0, PAGE);
+    for (unsigned i = 0; i < g->nr_leaves; i++) {
+        qtest_memset(g->qts, g->leaf[i], 0, PAGE);
+    }
 }
 
 void guest_map_set(Guest *g, uint64_t addr, uint64_t pages, bool free)
 {
-    uint64_t leaf = g->leaf[addr >= HIGH_BASE];
+    uint64_t leaf = guest_leaf_of(g, addr);
     uint64_t bit = addr / PAGE % VIRTIO_BALLOON_CFPH_LEAF_PAGES;
     uint8_t map[PAGE];
 
@@ -187,6 +208,27 @@ void guest_map_set(Guest *g, uint64_t addr, uint64_t pages, bool free)
         map[bit / 8] |= free << bit % 8;
     }
     qtest_memwrite(g->qts, leaf, map, PAGE);
+}
+
+void guest_map_get(Guest *g, uint64_t addr, uint64_t pages, uint8_t *bits)
+{
+    const uint64_t leaf_pages = VIRTIO_BALLOON_CFPH_LEAF_PAGES;
+    uint64_t pfn = addr / PAGE, end = pfn + pages;
+
+    g_assert_cmpint(pfn % 8, ==, 0);
+    while (pfn < end) {
+        uint64_t n = MIN(end - pfn, leaf_pages - pfn % leaf_pages);
+        uint64_t leaf = guest_leaf_of(g, pfn * PAGE);
+        size_t bytes = DIV_ROUND_UP(n, 8);
+
+        if (leaf) {
+            qtest_bufread(g->qts, leaf + pfn % leaf_pages / 8, bits, bytes);
+        } else {
+            memset(bits, 0, bytes);
+        }
+        bits += bytes;
+        pfn += n;
+    }
 }
 
 /* --- messages --- */
@@ -253,10 +295,8 @@ void guest_msg_send(Guest *g)
     guest_msg_send_raw(g, g->buf, g->len);
 }
 
-void guest_msg_flood(Guest *g, unsigned n)
+void guest_msg_post(Guest *g, unsigned n)
 {
-    gint64 limit = g_get_monotonic_time() + TIME_LIMIT_US;
-
     guest_msg_seal(g);
     qtest_bufwrite(g->qts, g->msg_buf, g->buf, g->len);
     for (unsigned i = 0; i < n; i++) {
@@ -265,6 +305,12 @@ void guest_msg_flood(Guest *g, unsigned n)
 
         qvirtqueue_kick(g->qts, g->dev, g->msg, head);
     }
+}
+
+void guest_msg_wait(Guest *g, unsigned n)
+{
+    gint64 limit = g_get_monotonic_time() + TIME_LIMIT_US;
+
     for (unsigned i = 0; i < n; i++) {
         while (!qvirtqueue_get_buf(g->qts, g->msg, NULL, NULL)) {
             g_assert_cmpint(g_get_monotonic_time(), <, limit);
@@ -274,15 +320,21 @@ void guest_msg_flood(Guest *g, unsigned n)
     qvirtqueue_reset_pool(g->msg);
 }
 
+void guest_msg_flood(Guest *g, unsigned n)
+{
+    guest_msg_post(g, n);
+    guest_msg_wait(g, n);
+}
+
 void guest_register(Guest *g)
 {
     guest_msg_begin(g);
     guest_msg_rec(g, VIRTIO_BALLOON_CFPH_REC_REGISTER, 0, 32, 3,
-                  g->generation, g->header, (uint64_t)2);
-    guest_msg_rec(g, VIRTIO_BALLOON_CFPH_REC_LEAF, 0, 24, 2,
-                  (uint64_t)0, g->leaf[0]);
-    guest_msg_rec(g, VIRTIO_BALLOON_CFPH_REC_LEAF, 0, 24, 2,
-                  HIGH_BASE / PAGE, g->leaf[1]);
+                  g->generation, g->header, (uint64_t)g->nr_leaves);
+    for (unsigned i = 0; i < g->nr_leaves; i++) {
+        guest_msg_rec(g, VIRTIO_BALLOON_CFPH_REC_LEAF, 0, 24, 2,
+                      g->leaf_base[i] / PAGE, g->leaf[i]);
+    }
     guest_msg_send(g);
 }
 

@@ -34,6 +34,7 @@
 #define LOW_AREA        (112 * MiB)
 #define HIGH_AREA       (HIGH_BASE + 64 * MiB)
 
+#define LEAVES_MAX      3
 #define COMMANDS        64
 #define MESSAGE_BYTES   VIRTIO_BALLOON_CFPH_MESSAGE_MAX
 
@@ -46,7 +47,9 @@ typedef struct Guest {
     uint64_t cmd_bufs;
     uint64_t msg_buf;
     uint64_t header;
-    uint64_t leaf[2];           /* of the low and of the high area */
+    /* The map: where each leaf is, and the first address that it describes. */
+    unsigned nr_leaves;
+    uint64_t leaf[LEAVES_MAX], leaf_base[LEAVES_MAX];
     uint64_t generation;
     /* The message that is being put together. */
     uint8_t buf[MESSAGE_BYTES];
@@ -65,23 +68,30 @@ typedef struct Command {
 
 /* A file that the caller removes. */
 char *guest_firmware(void);
-/* @opts: more properties of the device, "" or ",name=value..." */
-Guest *guest_boot(const char *opts);
+/*
+ * @opts: more properties of the device, "" or ",name=value..."
+ * @machine: more arguments of QEMU
+ */
+Guest *guest_boot(const char *opts, const char *machine);
 void guest_quit(Guest *g);
-/* A QEMU that waits for migrate-incoming. */
-QTestState *guest_incoming(const char *opts);
+/* A QEMU that waits for migrate-incoming, and stays stopped after it. */
+QTestState *guest_incoming(const char *opts, const char *machine);
 
 /* Device: bring it up with these features of ours, or take it down. */
 void guest_driver_start(Guest *g, uint64_t features_off);
 void guest_driver_reset(Guest *g);
 void guest_bus_master_off(Guest *g);
-void guest_queue_reset(Guest *g);
+void guest_queue_reset(Guest *g, QVirtQueue *vq);
 
 /* The map in guest memory. */
 void guest_map_init(Guest *g);
 void guest_map_state(Guest *g, uint64_t magic, uint64_t generation,
                      uint32_t state);
 void guest_map_set(Guest *g, uint64_t addr, uint64_t pages, bool free);
+/* One more leaf: of the 128 MiB from @base on. */
+void guest_map_add_leaf(Guest *g, uint64_t base);
+/* One bit a page from @addr on, a multiple of 8 pages; no leaf: not free. */
+void guest_map_get(Guest *g, uint64_t addr, uint64_t pages, uint8_t *bits);
 
 /* Messages. */
 void guest_msg_begin(Guest *g);
@@ -91,6 +101,8 @@ void guest_msg_rec(Guest *g, uint16_t type, uint16_t count, uint32_t length,
 void guest_msg_send(Guest *g);
 void guest_msg_send_raw(Guest *g, const void *data, size_t len);
 /* The same message @n times, without waiting in between. */
+void guest_msg_post(Guest *g, unsigned n);
+void guest_msg_wait(Guest *g, unsigned n);
 void guest_msg_flood(Guest *g, unsigned n);
 
 void guest_register(Guest *g);

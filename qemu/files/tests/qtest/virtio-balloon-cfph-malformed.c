@@ -46,6 +46,14 @@ static const Malformed malformed[] = {
     { "LEAF address", 2, 0, 24, 2, { 0, 0x1001 } },
     { "STARTED unknown", 4, 0, 16, 1, { 42 } },
     { "count of UNREGISTER", 3, 1, 16, 1, { 42 } },
+    { "count of REGISTER", 1, 1, 32, 3, { 1, 0x1000, 0 } },
+    { "count of LEAF", 2, 1, 24, 2, { 0, 0x1000 } },
+    { "count of STARTED", 4, 1, 16, 1, { 42 } },
+    { "BITS with too many chunks", 6, UINT16_MAX, 80, 9, { 0 } },
+    { "BITS at the end", 6, 1, 80, 9, { UINT64_MAX - 511 } },
+    { "LEAF beyond the end", 2, 0, 24, 2, { 1ULL << 52, 0x1000 } },
+    { "LEAF far beyond", 2, 0, 24, 2, { UINT64_MAX - 32767, 0x1000 } },
+    { "record within a record", 5, 1, 48, 5, { 0, 1, 5, 0, 1 } },
 };
 
 static void malformed_send(Guest *g, const Malformed *m)
@@ -163,11 +171,13 @@ static void test_leaf_missing(void)
     do_bad_leaves(0, HIGH_BASE / PAGE, 3);
 }
 
+#define PREFIX "virtio-balloon-cfph-hostile/"
+
 void cfph_add_malformed_tests(void)
 {
-    qtest_add_func("virtio-balloon-cfph/malformed", test_malformed);
-    qtest_add_func("virtio-balloon-cfph/leaves/order", test_leaf_order);
-    qtest_add_func("virtio-balloon-cfph/leaves/twice", test_leaf_twice);
-    qtest_add_func("virtio-balloon-cfph/leaves/surplus", test_leaf_surplus);
-    qtest_add_func("virtio-balloon-cfph/leaves/missing", test_leaf_missing);
+    qtest_add_func(PREFIX "malformed", test_malformed);
+    qtest_add_func(PREFIX "leaves/order", test_leaf_order);
+    qtest_add_func(PREFIX "leaves/twice", test_leaf_twice);
+    qtest_add_func(PREFIX "leaves/surplus", test_leaf_surplus);
+    qtest_add_func(PREFIX "leaves/missing", test_leaf_missing);
 }
