@@ -61,11 +61,12 @@ DEBS_KERNEL := bc bison flex libelf-dev python3-yaml python3-jsonschema
 DEBS_QEMU   := ninja-build python3-venv libglib2.0-dev zlib1g-dev libaio-dev liburing-dev \
 	libseccomp-dev libnuma-dev libslirp-dev libzstd-dev libgnutls28-dev \
 	libattr1-dev libcap-ng-dev libfdt-dev seabios qemu-system-data ipxe-qemu
+DEBS_FUZZ   := clang libclang-rt-dev llvm
 DEBS_FPCTL  := libnl-3-dev libnl-genl-3-dev
 DEBS_GUEST  := busybox-static trace-cmd libnl-utils iproute2
 DEBS_MODEL  := spin gcc libc6-dev
 DEBS_LINT   := sparse shellcheck mandoc codespell perl
-DEBS        := $(DEBS_BUILD) $(DEBS_KERNEL) $(DEBS_QEMU) $(DEBS_FPCTL) $(DEBS_GUEST)
+DEBS        := $(DEBS_BUILD) $(DEBS_KERNEL) $(DEBS_QEMU) $(DEBS_FUZZ) $(DEBS_FPCTL) $(DEBS_GUEST)
 
 # Looked up when a recipe needs it, because `make deps` may have to install it.
 CCACHE      = $(notdir $(shell command -v ccache))
@@ -104,7 +105,7 @@ help: ## this text
 	@sed -n 's/^#? /  /p' $(MAKEFILE_LIST)
 
 include kernel/source.mk kernel/build.mk
-include qemu/source.mk qemu/build.mk
+include qemu/source.mk qemu/build.mk qemu/fuzz.mk
 
 FPCTL := $(BUILD)/fpctl/fpctl
 $(FPCTL): $(wildcard tools/fpctl/*.[ch]) tools/fpctl/Makefile uapi/linux/cfph.h | deps
@@ -117,14 +118,15 @@ $(FPCTL): $(wildcard tools/fpctl/*.[ch]) tools/fpctl/Makefile uapi/linux/cfph.h 
 # What selftests/ get to know about the build.
 TEST_ENV = BUILD=$(BUILD) KERNEL_IMAGE=$(KERNEL_IMAGE) GUEST_MODULES="$(GUEST_MODULES)" \
 	LINUX_SRC=$(LINUX_SRC) UML=$(UML) QEMU=$(QEMU) QEMU_IMG=$(QEMU_IMG) QEMU_SRC=$(QEMU_SRC) \
-	QEMU_BUILD=$(QEMU_BUILD) FPCTL=$(FPCTL) INITRAMFS=$(INITRAMFS) V=$(V)
+	QEMU_BUILD=$(QEMU_BUILD) FUZZ_DECODER=$(FUZZ_DECODER) FUZZ_DEVICE=$(FUZZ_DEVICE) \
+	FPCTL=$(FPCTL) INITRAMFS=$(INITRAMFS) V=$(V)
 
 guest: $(KERNEL_BUILT) $(INITRAMFS) ## kernel and initramfs of the test guest
 
 demo: guest qemu ## migrate a guest with and without hints, print the table (MEM=2G)
 	$(Q)$(TEST_ENV) selftests/demo
 
-check: guest uml qemu qemu-tests ## every test: unit, device, integrity of migrations, mutants (T=name)
+check: guest uml qemu qemu-tests fuzz-build ## every test: unit, device, integrity of migrations, mutants (T=name)
 	$(Q)$(TEST_ENV) selftests/run.sh $(T)
 
 check-debug: ## the tests with a debug kernel (= make check DEBUG=1)

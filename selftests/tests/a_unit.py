@@ -52,28 +52,70 @@ def kunit_guest(ctx):
     guest.check_console(vm)
 
 
-def qtest(ctx, name):
+def qtest(ctx, name, limit):
     """One of QEMU's qtest programs that come with our patches."""
     build = config.qemu_build()
     program = os.path.join(build, "tests/qtest", name)
     need(os.path.exists(program), f"{program} has not been built")
-    code, text = run(ctx, "qtest", [program, "--tap", "-k"], 560, cwd=build,
+    code, text = run(ctx, "qtest", [program, "--tap", "-k"], limit, cwd=build,
                      env=dict(os.environ, QTEST_QEMU_BINARY=config.qemu(),
                               QTEST_QEMU_IMG=os.path.join(build, "qemu-img")))
     judge(ctx, text)
     need(code == 0, f"exit code {code}")
 
 
-@test("qtest-cfph", 600)
+@test("qtest-cfph", 420)
 def qtest_cfph(ctx):
-    """The device's qtest: a fake driver, races and malformed input."""
-    qtest(ctx, "virtio-balloon-cfph-test")
+    """The device's qtest: a fake driver, and what the final read decides."""
+    qtest(ctx, "virtio-balloon-cfph-test", 400)
+
+
+@test("qtest-cfph-events", 520)
+def qtest_cfph_events(ctx):
+    """The device's qtest: every event in the middle of a migration."""
+    qtest(ctx, "virtio-balloon-cfph-events-test", 500)
+
+
+@test("qtest-cfph-hostile", 520)
+def qtest_cfph_hostile(ctx):
+    """The device's qtest: malformed input, broken rings, floods, races."""
+    qtest(ctx, "virtio-balloon-cfph-hostile-test", 500)
 
 
 @test("qtest-dirty-log", 240)
 def qtest_dirty_log(ctx):
     """The qtest of the TCG dirty-log fix: fails on an unpatched QEMU."""
-    qtest(ctx, "tcg-dirty-log-test")
+    qtest(ctx, "tcg-dirty-log-test", 220)
+
+
+FUZZ_SECONDS = 60
+
+
+def fuzz(ctx, which, variable):
+    """One of the fuzzers, for a minute; what it finds stays in the log."""
+    program = os.environ.get(variable, "")
+    need(os.path.exists(program), f"{variable}={program} has not been built")
+    code, text = run(ctx, "fuzz",
+                     [os.path.join(config.top(), "qemu/fuzz/run.sh"), which,
+                      str(FUZZ_SECONDS), os.path.join(ctx.logs, which),
+                      program], 4 * FUZZ_SECONDS)
+    found = [line for line in text.splitlines()
+             if "SUMMARY" in line or "Test unit written" in line]
+    need(code == 0, f"exit code {code}: " + "; ".join(found))
+    ctx.say(next(line for line in text.splitlines()
+                 if "number_of_executed_units" in line))
+
+
+@test("fuzz-decoder", 300)
+def fuzz_decoder(ctx):
+    """A minute of libFuzzer on the device's decoder and the filter."""
+    fuzz(ctx, "decoder", "FUZZ_DECODER")
+
+
+@test("fuzz-device", 300)
+def fuzz_device(ctx):
+    """A minute of QEMU's generic fuzzer on the device, over PCI."""
+    fuzz(ctx, "device", "FUZZ_DEVICE")
 
 
 @test("fpctl-unit", 240)
