@@ -32,6 +32,7 @@
 #include "qapi/error.h"
 #include "qapi/visitor.h"
 #include "hw/virtio/virtio-balloon.h"
+#include "virtio-balloon-cfph-misbehave.h"
 #include "migration/vmstate.h"
 #include "system/system.h"
 #include "trace.h"
@@ -384,6 +385,9 @@ void virtio_balloon_cfph_set_status(VirtIOBalloon *s, uint8_t status)
     bool ready = (status & VIRTIO_CONFIG_S_DRIVER_OK) &&
                  virtio_vdev_has_feature(cfph_vdev(s), VIRTIO_BALLOON_F_CFPH);
 
+    if (c->misbehave) {
+        virtio_balloon_cfph_misbehave_set_status(s, status);
+    }
     if (!c->bh) {
         return;
     }
@@ -463,7 +467,7 @@ bool virtio_balloon_cfph_check(VirtIOBalloon *s, Error **errp)
                     VIRTIO_BALLOON_CFPH_STALE_PROP :
                     VIRTIO_BALLOON_CFPH_NO_PUT_BACK_PROP);
     }
-    return true;
+    return virtio_balloon_cfph_misbehave_check(s, errp);
 }
 
 void virtio_balloon_cfph_realize(VirtIOBalloon *s)
@@ -472,6 +476,10 @@ void virtio_balloon_cfph_realize(VirtIOBalloon *s)
     VirtIOBalloonCFPH *c = &s->cfph;
 
     if (!virtio_has_feature(s->host_features, VIRTIO_BALLOON_F_CFPH)) {
+        return;
+    }
+    if (c->debug_misbehave) {
+        virtio_balloon_cfph_misbehave_realize(s);
         return;
     }
     c->cmd_vq = virtio_add_queue(vdev, CMD_QUEUE_SIZE, cfph_handle_cmd_vq);
@@ -484,6 +492,9 @@ void virtio_balloon_cfph_unrealize(VirtIOBalloon *s)
 {
     VirtIOBalloonCFPH *c = &s->cfph;
 
+    if (c->misbehave) {
+        virtio_balloon_cfph_misbehave_unrealize(s);
+    }
     if (!c->bh) {
         return;
     }

@@ -21,6 +21,8 @@
 #define VIRTIO_BALLOON_CFPH_STATUS_PROP     "cfph-status"
 #define VIRTIO_BALLOON_CFPH_STALE_PROP      "x-cfph-debug-stale-final"
 #define VIRTIO_BALLOON_CFPH_NO_PUT_BACK_PROP "x-cfph-debug-no-put-back"
+#define VIRTIO_BALLOON_CFPH_MISBEHAVE_PROP  "x-cfph-debug-misbehave"
+#define VIRTIO_BALLOON_CFPH_MISDEEDS_PROP   "x-cfph-debug-misdeeds"
 
 #define VIRTIO_BALLOON_CFPH_START_WAIT_MAX_MS 1000
 #define VIRTIO_BALLOON_CFPH_LOOK_MAX_PERCENT  100
@@ -45,6 +47,10 @@ typedef struct VirtIOBalloonCFPH {
     uint32_t look_percent;
     bool debug_stale_final;
     bool debug_no_put_back;
+    char *debug_misbehave;
+
+    /* Set: that file has the queues, and all that follows is unused. */
+    struct VirtIOBalloonCFPHMisbehave *misbehave;
 
     VirtQueue *cmd_vq, *msg_vq;
     QEMUBH *bh;
