@@ -65,6 +65,7 @@ DEBS_FUZZ   := clang libclang-rt-dev llvm
 DEBS_FPCTL  := libnl-3-dev libnl-genl-3-dev
 DEBS_GUEST  := busybox-static trace-cmd libnl-utils iproute2
 DEBS_MODEL  := spin gcc libc6-dev
+DEBS_KVM    := busybox-static python3 binutils xz-utils
 DEBS_LINT   := sparse shellcheck mandoc codespell perl
 DEBS        := $(DEBS_BUILD) $(DEBS_KERNEL) $(DEBS_QEMU) $(DEBS_FUZZ) $(DEBS_FPCTL) $(DEBS_GUEST)
 
@@ -114,6 +115,7 @@ $(FPCTL): $(wildcard tools/fpctl/*.[ch]) tools/fpctl/Makefile uapi/linux/cfph.h 
 
 -include selftests/guest/guest.mk
 -include selftests/selftests.mk
+-include selftests/kvm/kvm.mk
 
 # What selftests/ get to know about the build.
 TEST_ENV = BUILD=$(BUILD) KERNEL_IMAGE=$(KERNEL_IMAGE) GUEST_MODULES="$(GUEST_MODULES)" \

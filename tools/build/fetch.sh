@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# fetch.sh DEST SUITE linux|qemu|meson
+# fetch.sh DEST SUITE linux|qemu|meson|cloud
 #
 # Downloads one source into DEST with apt, which verifies it, and writes its
 # version to DEST/NAME.version.  What the system's own apt configuration offers
@@ -129,6 +129,18 @@ meson)
 	get_deb meson '1.[5-9].*'
 	version=$(dpkg-deb -f ./*.deb Version)
 	dpkg --compare-versions "$version" ge 1.5 || die "meson $version from $suite, but QEMU wants 1.5"
+	;;
+cloud)
+	# the kernel of the machine that `make check-kvm` emulates: of SUITE, so
+	# that it is the same one everywhere
+	series=6.12
+	echo "[fetch] kernel package for check-kvm"
+	private_root
+	package=$(apt-cache -c "$root/apt.conf" depends linux-image-cloud-amd64 |
+		sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
+	[ -n "$package" ] || die "$suite has no linux-image-cloud-amd64"
+	from_suite download "$package"
+	version=$(dpkg-deb -f ./*.deb Version)
 	;;
 qemu)
 	series=10.0

@@ -73,8 +73,10 @@ def firmware_dirs():
 
 
 def patience():
-    """Factor for time limits: a debug kernel under TCG is slow."""
-    return 6 if os.environ.get("DEBUG") else 1
+    """Factor for time limits: a debug kernel under TCG is slow, and so is
+    KVM in an emulated machine (PATIENCE=n)."""
+    return int(os.environ.get("PATIENCE") or
+               (6 if os.environ.get("DEBUG") else 1))
 
 
 def import_qmp():

@@ -1,0 +1,110 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# cpio-list.sh KVM_BUILD BUSYBOX
+#
+# Prints the list from which gen_init_cpio makes the outer guest's file system:
+# busybox, Python, our QEMU with its libraries and firmware, the test guest, and
+# the tests.  What `make` tells the tests comes through the environment.
+set -eu
+
+build=$1 busybox=$2
+here=$(cd "$(dirname "$0")" && pwd)
+selftests=$(dirname "$here")
+: "${QEMU:?}" "${QEMU_SRC:?}" "${KERNEL_IMAGE:?}" "${INITRAMFS:?}"
+python=/usr/bin/python3
+
+die() {
+	echo "cpio-list.sh: $*" >&2
+	exit 1
+}
+
+seen=$build/cpio.seen
+: >"$seen"
+once() {
+	! grep -qxF -- "$1" "$seen" || return 1
+	echo "$1" >>"$seen"
+}
+
+dir() {
+	case $1 in
+	/ | .) return ;;
+	esac
+	once "$1" || return 0
+	dir "$(dirname "$1")"
+	echo "dir $1 0755 0 0"
+}
+
+file() { # file SOURCE TARGET MODE
+	[ -f "$1" ] || die "$1 is missing"
+	once "$2" || return 0
+	dir "$(dirname "$2")"
+	echo "file $2 $1 $3 0 0"
+}
+
+# libraries FILE: what the dynamic linker loads for it, and the linker
+libraries() {
+	ldd "$1" >"$build/ldd.out" 2>/dev/null || return 0
+	sed -n -e 's/.*=> \(\/[^ ]*\) (.*/\1/p' -e 's/^[[:space:]]*\(\/[^ ]*\) (.*/\1/p' \
+		"$build/ldd.out" >"$build/ldd.libs"
+	while read -r lib; do
+		file "$(readlink -f "$lib")" "$lib" 0755
+	done <"$build/ldd.libs"
+	rm -f "$build/ldd.out" "$build/ldd.libs"
+}
+
+firmware() { # the first directory of firmware that has it
+	for d in /usr/share/seabios /usr/share/qemu; do
+		if [ -e "$d/$1" ]; then
+			file "$(readlink -f "$d/$1")" "/cfph/firmware/$1" 0644
+			return
+		fi
+	done
+	die "no firmware $1"
+}
+
+for d in /bin /sbin /dev /proc /sys /run /tmp /root /etc; do
+	dir $d
+done
+echo "nod /dev/console 0600 0 0 c 5 1"
+echo "nod /dev/null 0666 0 0 c 1 3"
+file "$here/init" /init 0755
+file "$busybox" /bin/busybox 0755
+
+while read -r ko; do
+	file "$build/cloud/$ko" "/modules/$ko" 0644
+done <"$build/cloud/order"
+file "$build/cloud/order" /modules/order 0644
+
+file "$(readlink -f $python)" $python 0755
+libraries $python
+$python "$here/closure.py" >"$build/closure" || die "closure.py failed"
+while read -r f; do
+	case $f in
+	*.so)
+		file "$f" "$f" 0644
+		libraries "$f"
+		;;
+	*) file "$f" "$f" 0644 ;;
+	esac
+done <"$build/closure"
+
+file "$QEMU" /cfph/qemu-system-x86_64 0755
+libraries "$QEMU"
+for rom in bios-256k.bin kvmvapic.bin linuxboot_dma.bin; do
+	firmware $rom
+done
+file "$KERNEL_IMAGE" /cfph/bzImage 0644
+file "$INITRAMFS" /cfph/initramfs 0644
+
+for f in "$selftests"/lib/cfphtest/*.py; do
+	file "$f" "/cfph/selftests/lib/cfphtest/$(basename "$f")" 0644
+done
+file "$selftests/run.py" /cfph/selftests/run.py 0755
+for f in __init__ e_mutants g_kvm; do
+	file "$selftests/tests/$f.py" "/cfph/selftests/tests/$f.py" 0644
+done
+for f in "$QEMU_SRC"/python/qemu/qmp/*.py; do
+	file "$f" "/cfph/src/python/qemu/qmp/$(basename "$f")" 0644
+done
+rm -f "$seen"
