@@ -62,7 +62,7 @@ DEBS_QEMU   := ninja-build python3-venv libglib2.0-dev zlib1g-dev libaio-dev lib
 	libseccomp-dev libnuma-dev libslirp-dev libzstd-dev libgnutls28-dev \
 	libattr1-dev libcap-ng-dev libfdt-dev seabios qemu-system-data ipxe-qemu
 DEBS_FUZZ   := clang libclang-rt-dev llvm
-DEBS_FPCTL  := libnl-3-dev libnl-genl-3-dev
+DEBS_FPCTL  := libnl-3-dev libnl-genl-3-dev valgrind jq
 DEBS_GUEST  := busybox-static trace-cmd libnl-utils iproute2
 DEBS_MODEL  := spin gcc libc6-dev
 DEBS_KVM    := busybox-static python3 binutils xz-utils

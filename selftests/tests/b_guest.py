@@ -7,7 +7,7 @@ import re
 import subprocess
 from xml.etree import ElementTree
 
-from cfphtest import config, guest
+from cfphtest import config, guest, ktap
 from cfphtest.guest import settled
 from cfphtest.integrity import several_rounds
 from cfphtest.registry import need, test
@@ -55,6 +55,23 @@ def guest_fpctl(ctx):
     vm.sh("fpctl start")
     settled(vm)
     ctx.say(guest.check_map(vm))
+    guest.check_console(vm)
+
+
+@test("guest-fpctl-script", 300)
+def guest_fpctl_script(ctx):
+    """fpctl's own guest test: every command, refusals, events, a loss."""
+    script = os.path.join(config.top(), "tools/fpctl/tests/guest.sh")
+    vm = ctx.vm(ctx.spec(), "guest",
+                initrd=ctx.initrd_with({"/fpctl-test": script}))
+    vm.boot()
+    settled(vm)
+    code, text = vm.run("sh /fpctl-test", 280)
+    result = ktap.Parsed(text)
+    ctx.say(f"{len(result.passed)} passed, {len(result.failed)} failed, "
+            f"{len(result.skipped)} skipped")
+    need(not code and not result.problem(),
+         f"exit code {code}: {result.problem()} {text[-600:]}")
     guest.check_console(vm)
 
 
