@@ -118,7 +118,7 @@ $(FPCTL): $(wildcard tools/fpctl/*.[ch]) tools/fpctl/Makefile uapi/linux/cfph.h 
 -include selftests/kvm/kvm.mk
 
 # What selftests/ get to know about the build.
-TEST_ENV = BUILD=$(BUILD) KERNEL_IMAGE=$(KERNEL_IMAGE) GUEST_MODULES="$(GUEST_MODULES)" \
+TEST_ENV = BUILD=$(BUILD) KERNEL_IMAGE=$(KERNEL_IMAGE) SYSTEM_MAP=$(KERNEL_OBJ)/System.map GUEST_MODULES="$(GUEST_MODULES)" \
 	LINUX_SRC=$(LINUX_SRC) UML=$(UML) QEMU=$(QEMU) QEMU_IMG=$(QEMU_IMG) QEMU_SRC=$(QEMU_SRC) \
 	QEMU_BUILD=$(QEMU_BUILD) FUZZ_DECODER=$(FUZZ_DECODER) FUZZ_DEVICE=$(FUZZ_DEVICE) \
 	FPCTL=$(FPCTL) INITRAMFS=$(INITRAMFS) V=$(V)

@@ -11,7 +11,7 @@ set -eu
 build=$1 busybox=$2
 here=$(cd "$(dirname "$0")" && pwd)
 selftests=$(dirname "$here")
-: "${QEMU:?}" "${QEMU_SRC:?}" "${KERNEL_IMAGE:?}" "${INITRAMFS:?}"
+: "${QEMU:?}" "${QEMU_SRC:?}" "${KERNEL_IMAGE:?}" "${SYSTEM_MAP:?}" "${INITRAMFS:?}"
 python=/usr/bin/python3
 
 die() {
@@ -95,6 +95,7 @@ for rom in bios-256k.bin kvmvapic.bin linuxboot_dma.bin; do
 	firmware $rom
 done
 file "$KERNEL_IMAGE" /cfph/bzImage 0644
+file "$SYSTEM_MAP" /cfph/System.map 0644
 file "$INITRAMFS" /cfph/initramfs 0644
 
 for f in "$selftests"/lib/cfphtest/*.py; do

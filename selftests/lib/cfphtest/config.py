@@ -13,13 +13,9 @@ def _path(name):
     value = os.environ.get(name)
     if not value:
         raise ConfigError(f"{name} is not set: run this through make")
-    return _built(value)
-
-
-def _built(path):
-    if not os.path.exists(path):
-        raise ConfigError(f"{path}: no such file, has it been built?")
-    return path
+    if not os.path.exists(value):
+        raise ConfigError(f"{name}={value}: no such file, has it been built?")
+    return value
 
 
 def qemu():
@@ -31,9 +27,8 @@ def kernel():
 
 
 def system_map():
-    """Symbols of that kernel, three directories above arch/x86/boot/bzImage."""
-    return _built(os.path.join(os.path.dirname(os.path.realpath(kernel())),
-                               "../../../System.map"))
+    """Symbols of that kernel."""
+    return _path("SYSTEM_MAP")
 
 
 def initramfs():
