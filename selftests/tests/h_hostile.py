@@ -109,6 +109,7 @@ def hostile_hold(ctx):
 
     def dry():
         before = stats(vm)
+        vm.sh("fpctl monitor >/tmp/events 2>&1 </dev/null &")
         until(vm, lambda now: now["stalls"] > before["stalls"], "no stall")
         vm.sh("memhog --percent 30", 60)    # much to tell, and no buffer
         now = stats(vm)
@@ -116,11 +117,18 @@ def hostile_hold(ctx):
         need(now["messages"] <= len(drivers) * POOL,
              f"more messages than buffers: {before} {now}")
 
+    def told():
+        """Who listened when a stall began was told of it."""
+        vm.sh("kill $(pidof fpctl)")
+        events = vm.sh("cat /tmp/events")
+        need("stall" in events, f"no stall among the events: {events}")
+
     drivers = []        # one of them after the other, with a pool each
     until(vm, lambda now: now["messages"] == POOL, "pool not used up")
     dry()
     works(ctx, vm)
     come_and_go(ctx, vm, dry)
+    told()
     ctx.say(f"messages after each of {len(drivers)} drivers: {drivers}")
     until(vm, lambda now: now["messages"] == len(drivers) * POOL,
           "a driver that came back has not all of its buffers")
