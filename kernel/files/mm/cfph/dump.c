@@ -9,7 +9,6 @@
  * Locks: zone->lock to sum up the buddy lists of a zone, cfph_mutex to look at the
  * state; each on its own and for a moment.
  */
-#include <linux/capability.h>
 #include <linux/cfph.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
@@ -233,12 +232,9 @@ int cfph_nl_map_get_start(struct netlink_callback *cb)
  */
 int cfph_nl_map_raw_get_start(struct netlink_callback *cb)
 {
-	if (!netlink_capable(cb->skb, CAP_SYS_ADMIN)) {
-		NL_SET_ERR_MSG(cb->extack,
-			       "CAP_SYS_ADMIN in the initial user namespace is needed");
-		return -EPERM;
-	}
-	return cfph_map_start_dump(cb, true);
+	int err = cfph_nl_check_admin(cb->skb, cb->extack);
+
+	return err ?: cfph_map_start_dump(cb, true);
 }
 
 /**

@@ -15,6 +15,8 @@
 
 #include "mask.h"
 
+struct netlink_ext_ack;
+struct sk_buff;
 struct virtio_balloon_cfph_map_header;
 
 /* --- what an administrator may set, tunables.c; used by netlink.c --- */
@@ -71,6 +73,11 @@ void cfph_get_tunables(struct cfph_tunables *cur);
 void cfph_get_cpus(struct cpumask *cpus);
 void cfph_thread_place(void);
 bool cfph_thread_misplaced(void);
+
+/* --- netlink.c; used by dump.c --- */
+
+int cfph_nl_check_admin(const struct sk_buff *skb,
+			struct netlink_ext_ack *extack);
 
 /* --- control, core.c; used by netlink.c --- */
 

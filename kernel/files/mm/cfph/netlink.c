@@ -62,6 +62,26 @@ static int cfph_nl_reply(struct genl_info *info, size_t attrs_size,
 	return genlmsg_reply(reply, info);
 }
 
+/**
+ * cfph_nl_check_admin - may who asks do more than look?
+ * @skb: the request
+ * @extack: says what is needed
+ *
+ * Not the CAP_NET_ADMIN of GENL_ADMIN_PERM, for this is about memory; and not
+ * capable(), for the one who asks is who opened the socket.
+ *
+ * Return: 0 or -EPERM.
+ */
+int cfph_nl_check_admin(const struct sk_buff *skb,
+			struct netlink_ext_ack *extack)
+{
+	if (netlink_capable(skb, CAP_SYS_ADMIN))
+		return 0;
+	NL_SET_ERR_MSG(extack,
+		       "CAP_SYS_ADMIN in the initial user namespace is needed");
+	return -EPERM;
+}
+
 /* --- CFPH_CMD_GET --- */
 
 static size_t cfph_nl_info_size(const char *cpus)
@@ -274,15 +294,9 @@ int cfph_nl_set_doit(struct sk_buff *skb, struct genl_info *info)
 	cpumask_var_t cpus;
 	int err;
 
-	/*
-	 * Not the CAP_NET_ADMIN of GENL_ADMIN_PERM, for this is about memory;
-	 * and not capable(), for the one who asks is who opened the socket.
-	 */
-	if (!netlink_capable(skb, CAP_SYS_ADMIN)) {
-		NL_SET_ERR_MSG(info->extack,
-			       "CAP_SYS_ADMIN in the initial user namespace is needed");
-		return -EPERM;
-	}
+	err = cfph_nl_check_admin(skb, info->extack);
+	if (err)
+		return err;
 	if (!zalloc_cpumask_var(&cpus, GFP_KERNEL))
 		return -ENOMEM;
 

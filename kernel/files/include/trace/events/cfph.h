@@ -167,12 +167,7 @@ TRACE_EVENT(cfph_command,
 		  __print_symbolic(__entry->command, CFPH_COMMANDS))
 );
 
-/*
- * The map is being registered; cfph_start has the same generation.
- *
- *	leaves	how many leaves the host will be told of
- */
-TRACE_EVENT(cfph_register,
+DECLARE_EVENT_CLASS(cfph_registration,
 
 	TP_PROTO(u32 migration_id, u32 round, u64 generation, u64 leaves),
 
@@ -198,33 +193,27 @@ TRACE_EVENT(cfph_register,
 );
 
 /*
+ * The map is being registered; cfph_start has the same generation.
+ *
+ *	leaves	how many leaves the host will be told of
+ */
+DEFINE_EVENT(cfph_registration, cfph_register,
+
+	TP_PROTO(u32 migration_id, u32 round, u64 generation, u64 leaves),
+
+	TP_ARGS(migration_id, round, generation, leaves)
+);
+
+/*
  * START has been answered: the host may read the map from now on.
  *
  *	leaves	how many leaves it has been told of
  */
-TRACE_EVENT(cfph_start,
+DEFINE_EVENT(cfph_registration, cfph_start,
 
 	TP_PROTO(u32 migration_id, u32 round, u64 generation, u64 leaves),
 
-	TP_ARGS(migration_id, round, generation, leaves),
-
-	TP_STRUCT__entry(
-		__field(u32,	migration_id)
-		__field(u32,	round)
-		__field(u64,	generation)
-		__field(u64,	leaves)
-	),
-
-	TP_fast_assign(
-		__entry->migration_id	= migration_id;
-		__entry->round		= round;
-		__entry->generation	= generation;
-		__entry->leaves		= leaves;
-	),
-
-	TP_printk("migration_id=%u round=%u generation=%llu leaves=%llu",
-		  __entry->migration_id, __entry->round, __entry->generation,
-		  __entry->leaves)
+	TP_ARGS(migration_id, round, generation, leaves)
 );
 
 /*
@@ -336,12 +325,7 @@ TRACE_EVENT(cfph_stall,
 		  __entry->migration_id, __entry->round, __entry->chunks_left)
 );
 
-/*
- * The per-cpu page lists have been drained into the buddy lists.
- *
- *	ns	time that it took
- */
-TRACE_EVENT(cfph_drain,
+DECLARE_EVENT_CLASS(cfph_duration,
 
 	TP_PROTO(u32 migration_id, u32 round, u64 ns),
 
@@ -364,30 +348,27 @@ TRACE_EVENT(cfph_drain,
 );
 
 /*
+ * The per-cpu page lists have been drained into the buddy lists.
+ *
+ *	ns	time that it took
+ */
+DEFINE_EVENT(cfph_duration, cfph_drain,
+
+	TP_PROTO(u32 migration_id, u32 round, u64 ns),
+
+	TP_ARGS(migration_id, round, ns)
+);
+
+/*
  * The thread waits because of the rate limit.
  *
  *	ns	for how long
  */
-TRACE_EVENT(cfph_throttle,
+DEFINE_EVENT(cfph_duration, cfph_throttle,
 
 	TP_PROTO(u32 migration_id, u32 round, u64 ns),
 
-	TP_ARGS(migration_id, round, ns),
-
-	TP_STRUCT__entry(
-		__field(u32,	migration_id)
-		__field(u32,	round)
-		__field(u64,	ns)
-	),
-
-	TP_fast_assign(
-		__entry->migration_id	= migration_id;
-		__entry->round		= round;
-		__entry->ns		= ns;
-	),
-
-	TP_printk("migration_id=%u round=%u ns=%llu",
-		  __entry->migration_id, __entry->round, __entry->ns)
+	TP_ARGS(migration_id, round, ns)
 );
 
 /*
