@@ -37,6 +37,29 @@ extern const char some[];
 extern const struct row rows_get[], rows_set[], rows_list[], rows_main[];
 extern const unsigned int nr_rows_get, nr_rows_set, nr_rows_list, nr_rows_main;
 
+/* What "stats" prints of the kernel "counters". */
+#define COUNTERS_TEXT                                  \
+	"migrations                   3\n"             \
+	"rounds                       0\n"             \
+	"passes                       0\n"             \
+	"messages                     0\n"             \
+	"message-bytes             5000  (4 KiB)\n"    \
+	"chunks                       0\n"             \
+	"ranges                       0\n"             \
+	"bits              18446744073709551615\n"     \
+	"stalls                       0\n"             \
+	"drains                       0\n"             \
+	"registrations                0\n"             \
+	"unregistrations              0\n"             \
+	"unknown-commands             0\n"             \
+	"scans                        0\n"             \
+	"scan-ns                1234567  (1.234 ms)\n" \
+	"pass-ns                    999\n"             \
+	"resets                       0\n"             \
+	"refused                      0\n"             \
+	"low-memory                   0\n"             \
+	"throttled                    0\n"
+
 #define ABSENT .open = { .code = FPC_EXIT_ABSENT, .text = "Object not found" }
 #define REFUSED(...) .answer = { .code = FPC_EXIT_REFUSED, __VA_ARGS__ }
 #define NO_CFPH \

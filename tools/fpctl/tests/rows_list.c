@@ -32,26 +32,7 @@ const struct row rows_list[] = {
 	  .out = some },
 	{ .line = "stats -w 0.5",
 	  .sent = "cfph stats-get\ncfph stats-get\ncfph stats-get\n",
-	  .out = "migrations                   3\n"
-		 "rounds                       0\n"
-		 "passes                       0\n"
-		 "messages                     0\n"
-		 "message-bytes             5000  (4 KiB)\n"
-		 "chunks                       0\n"
-		 "ranges                       0\n"
-		 "bits              18446744073709551615\n"
-		 "stalls                       0\n"
-		 "drains                       0\n"
-		 "registrations                0\n"
-		 "unregistrations              0\n"
-		 "unknown-commands             0\n"
-		 "scans                        0\n"
-		 "scan-ns                1234567  (1.234 ms)\n"
-		 "pass-ns                    999\n"
-		 "resets                       0\n"
-		 "refused                      0\n"
-		 "low-memory                   0\n"
-		 "throttled                    0\n"
+	  .out = COUNTERS_TEXT
 		 "\n"
 		 "migrations                  53        100.0/s\n"
 		 "rounds                      50        100.0/s\n"
