@@ -12,7 +12,6 @@ that it has started has ended.  Logs: $BUILD/selftests/check/<test>/.
 
 import argparse
 import concurrent.futures
-import ctypes
 import importlib
 import os
 import pkgutil
@@ -28,6 +27,7 @@ sys.dont_write_bytecode = True
 # pylint: disable=wrong-import-position
 from cfphtest import accel, config, ktap                        # noqa: E402
 from cfphtest.agent import AgentError                           # noqa: E402
+from cfphtest.process import die_with_parent                    # noqa: E402
 from cfphtest.registry import TESTS, Context, Failure, Skip     # noqa: E402
 from cfphtest.vm import VMError                                 # noqa: E402
 
@@ -95,10 +95,6 @@ def stop_all():
         proc.wait(GRACE)
 
 
-def _die_with_parent():
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-
-
 def spawn(name):
     """Run one test; (verdict, output, seconds)."""
     start = time.monotonic()
@@ -108,7 +104,7 @@ def spawn(name):
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                             text=True, errors="replace",
                             start_new_session=True,
-                            preexec_fn=_die_with_parent)
+                            preexec_fn=die_with_parent)
     RUNNING.add(proc)
     try:
         text, _ = proc.communicate(timeout=TESTS[name].limit + GRACE)

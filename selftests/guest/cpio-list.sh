@@ -13,37 +13,12 @@ set -eu
 init=$1 busybox=$2 bindir=$3
 shift 3
 
-dirs=
-dir() {
-	case $1 in
-	/) return ;;
-	esac
-	case " $dirs " in
-	*" $1 "*) return ;;
-	esac
-	dir "$(dirname "$1")"
-	dirs="$dirs $1"
-	echo "dir $1 0755 0 0"
-}
+work=$bindir
+# shellcheck source=selftests/guest/cpio.sh
+. "$(dirname "$0")/cpio.sh"
 
-file() {	# file SOURCE TARGET MODE
-	case " $files " in
-	*" $2 "*) return ;;
-	esac
-	files="$files $2"
-	dir "$(dirname "$2")"
-	echo "file $2 $1 $3 0 0"
-}
-files=
-
-for d in /bin /sbin /usr/bin /usr/sbin /dev /proc /sys /run /tmp /root \
-	 /lib/modules/cfph; do
-	dir $d
-done
-echo "nod /dev/console 0600 0 0 c 5 1"
-echo "nod /dev/null 0666 0 0 c 1 3"
-file "$init" /init 0755
-file "$busybox" /bin/busybox 0755
+base "$init" "$busybox" /bin /sbin /usr/bin /usr/sbin /dev /proc /sys /run /tmp \
+	/root /lib/modules/cfph
 file "$bindir/agent" /bin/agent 0755
 file "$bindir/kexec-now" /bin/kexec-now 0755
 file "$bindir/cfph-load" /bin/cfph-load 0755
@@ -62,20 +37,12 @@ shift
 file "$order" /lib/modules/cfph/order 0644
 
 for program; do
-	if [ ! -x "$program" ]; then
-		echo "cpio-list.sh: $program is missing" >&2
-		exit 1
-	fi
+	[ -x "$program" ] || die "$program is missing"
 	case $program in
 	/bin/* | /sbin/* | /usr/bin/* | /usr/sbin/*) target=$program ;;
 	*) target=/usr/sbin/$(basename "$program") ;;
 	esac
 	file "$(readlink -f "$program")" "$target" 0755
-	ldd "$program" >"$bindir/ldd.out" 2>/dev/null || continue # static
-	sed -n -e 's/.*=> \(\/[^ ]*\) (.*/\1/p' -e 's/^[[:space:]]*\(\/[^ ]*\) (.*/\1/p' \
-		"$bindir/ldd.out" >"$bindir/ldd.libs"
-	while read -r lib; do
-		file "$(readlink -f "$lib")" "$lib" 0755
-	done <"$bindir/ldd.libs"
-	rm -f "$bindir/ldd.out" "$bindir/ldd.libs"
+	libraries "$program"
 done
+rm -f "$seen"

@@ -33,7 +33,7 @@ $(GUEST_BUILD)/gen_init_cpio: $(LINUX_SRC)/usr/gen_init_cpio.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -O2 -o $@ $<
 
-$(INITRAMFS): $(GUEST_DIR)/init $(GUEST_DIR)/cpio-list.sh \
+$(INITRAMFS): $(GUEST_DIR)/init $(GUEST_DIR)/cpio-list.sh $(GUEST_DIR)/cpio.sh \
 	      $(GUEST_BUILD)/cfph-load $(GUEST_BUILD)/agent \
 	      $(GUEST_BUILD)/kexec-now $(GUEST_BUILD)/gen_init_cpio $(GUEST_MODULES) $(FPCTL)
 	@echo "  CPIO    $@"

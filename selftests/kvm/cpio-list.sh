@@ -14,44 +14,9 @@ selftests=$(dirname "$here")
 : "${QEMU:?}" "${QEMU_SRC:?}" "${KERNEL_IMAGE:?}" "${SYSTEM_MAP:?}" "${INITRAMFS:?}"
 python=/usr/bin/python3
 
-die() {
-	echo "cpio-list.sh: $*" >&2
-	exit 1
-}
-
-seen=$build/cpio.seen
-: >"$seen"
-once() {
-	! grep -qxF -- "$1" "$seen" || return 1
-	echo "$1" >>"$seen"
-}
-
-dir() {
-	case $1 in
-	/ | .) return ;;
-	esac
-	once "$1" || return 0
-	dir "$(dirname "$1")"
-	echo "dir $1 0755 0 0"
-}
-
-file() { # file SOURCE TARGET MODE
-	[ -f "$1" ] || die "$1 is missing"
-	once "$2" || return 0
-	dir "$(dirname "$2")"
-	echo "file $2 $1 $3 0 0"
-}
-
-# libraries FILE: what the dynamic linker loads for it, and the linker
-libraries() {
-	ldd "$1" >"$build/ldd.out" 2>/dev/null || return 0
-	sed -n -e 's/.*=> \(\/[^ ]*\) (.*/\1/p' -e 's/^[[:space:]]*\(\/[^ ]*\) (.*/\1/p' \
-		"$build/ldd.out" >"$build/ldd.libs"
-	while read -r lib; do
-		file "$(readlink -f "$lib")" "$lib" 0755
-	done <"$build/ldd.libs"
-	rm -f "$build/ldd.out" "$build/ldd.libs"
-}
+work=$build
+# shellcheck source=selftests/guest/cpio.sh
+. "$selftests/guest/cpio.sh"
 
 firmware() { # the first directory of firmware that has it
 	for d in /usr/share/seabios /usr/share/qemu; do
@@ -63,13 +28,7 @@ firmware() { # the first directory of firmware that has it
 	die "no firmware $1"
 }
 
-for d in /bin /sbin /dev /proc /sys /run /tmp /root /etc; do
-	dir $d
-done
-echo "nod /dev/console 0600 0 0 c 5 1"
-echo "nod /dev/null 0666 0 0 c 1 3"
-file "$here/init" /init 0755
-file "$busybox" /bin/busybox 0755
+base "$here/init" "$busybox" /bin /sbin /dev /proc /sys /run /tmp /root /etc
 
 while read -r ko; do
 	file "$build/cloud/$ko" "/modules/$ko" 0644

@@ -26,7 +26,7 @@ $(KVM_UNPACKED): $(DL)/cloud.version $(KVM_DIR)/unpack.sh
 
 # Uncompressed: to unpack it would take the emulated machine longer than to load.
 $(KVM_INITRAMFS): $(KVM_UNPACKED) $(KERNEL_BUILT) $(INITRAMFS) $(QEMU_BUILT) \
-		  $(KVM_TESTS) $(addprefix $(KVM_DIR)/,init cpio-list.sh closure.py)
+		  $(KVM_TESTS) $(GUEST_DIR)/cpio.sh $(addprefix $(KVM_DIR)/,init cpio-list.sh closure.py)
 	@echo "  CPIO    $@"
 	$(Q)strip -o $(KVM_BUILD)/qemu-system-x86_64 $(QEMU)
 	$(Q)$(TEST_ENV) QEMU=$(KVM_BUILD)/qemu-system-x86_64 $(KVM_DIR)/cpio-list.sh $(KVM_BUILD) $(GUEST_BUSYBOX) >$(KVM_BUILD)/cpio.list

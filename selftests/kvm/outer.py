@@ -22,7 +22,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lib"))
 sys.dont_write_bytecode = True
 # pylint: disable=wrong-import-position
 from cfphtest import config                     # noqa: E402
-from cfphtest.vm import _die_with_parent        # noqa: E402
+from cfphtest.process import die_with_parent    # noqa: E402
 
 LIMIT = int(os.environ.get("KVM_LIMIT") or 2400)
 # A silent machine is a dead one: a test of it says something within this.
@@ -33,12 +33,10 @@ PANIC = re.compile(r"Kernel panic|kvm.*BUG|Oops|soft lockup")
 
 def command(logs, names):
     build = os.path.join(os.path.abspath(os.environ["BUILD"]), "kvm")
-    cmd = [config.qemu(), "-nodefaults", "-no-user-config", "-display", "none",
-           "-name", "outer", "-no-reboot"]
-    for path in config.firmware_dirs():
-        cmd += ["-L", path]
     # SVM and nested paging are what TCG emulates of hardware virtualization.
-    cmd += ["-machine", "q35", "-accel", "tcg,thread=multi,tb-size=512",
+    return config.qemu_command() + [
+            "-display", "none", "-name", "outer", "-no-reboot",
+            "-machine", "q35", "-accel", "tcg,thread=multi,tb-size=512",
             "-cpu", os.environ.get("OUTER_CPU") or "EPYC,+svm,+npt",
             "-smp", "2", "-m", os.environ.get("OUTER_MEM") or "2G",
             "-kernel", os.path.join(build, "cloud", "vmlinuz"),
@@ -51,7 +49,6 @@ def command(logs, names):
             "-device", "virtio-serial-pci",
             "-chardev", f"file,id=logs,path={logs}/logs.tar.gz",
             "-device", "virtserialport,chardev=logs,name=org.cfph.logs"]
-    return cmd
 
 
 class Outer:
@@ -64,7 +61,7 @@ class Outer:
         self.proc = subprocess.Popen(
             command(logs, names), stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=open(f"{logs}/outer.stderr", "wb"),
-            text=True, errors="replace", preexec_fn=_die_with_parent)
+            text=True, errors="replace", preexec_fn=die_with_parent)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 

@@ -2,7 +2,7 @@
 """Migrations under load; see cfphtest.integrity for what each one proves."""
 
 from cfphtest import config, guest, oracle
-from cfphtest.integrity import (CRAWL, SLOW, compare, integrity, load,
+from cfphtest.integrity import (CRAWL, SLOW, arrive, compare, integrity, load,
                                 long_round, need_hints, resume,
                                 several_rounds, verify)
 from cfphtest.migrate import MBPS100, UNLIMITED, Migration
@@ -151,10 +151,7 @@ def migrate_stop_cont(ctx):
             "with a block in the allocator's hands")
     migration.set(max_bandwidth=UNLIMITED, downtime_limit=10_000)
     need_hints(ctx, migration.finish())
-    compare(ctx, src, dst)
-    resume(dst)
-    verify(ctx, dst)
-    guest.check_console(src)
+    arrive(ctx, src, dst)
 
 
 @test("migrate-postcopy", 240)
@@ -193,9 +190,7 @@ def migrate_cancel(ctx):
              f"the guest believes it goes on: {show}")
     dst = ctx.destination(spec)
     need_hints(ctx, several_rounds(src, dst))
-    compare(ctx, src, dst)
-    resume(dst)
-    verify(ctx, dst)
+    arrive(ctx, src, dst)
     show = guest.fpctl(dst)
     need(show["migration-id"] == 0, f"no STOP on the destination: {show}")
     need(guest.fpctl(dst, "stats")["migrations"] == 3, "migrations counted")
@@ -214,9 +209,7 @@ def migrate_dst_dies(ctx):
     verify(ctx, src, stop=False)
     dst = ctx.destination(spec)
     need_hints(ctx, several_rounds(src, dst))
-    compare(ctx, src, dst)
-    resume(dst)
-    verify(ctx, dst)
+    arrive(ctx, src, dst)
 
 
 @test("migrate-reboot", 240)
@@ -231,14 +224,10 @@ def migrate_reboot(ctx):
         src.sh("(usleep 100000; reboot -f) >/dev/null 2>&1 &")
         src.wait_event(lambda e: e["event"] == "RESET", 30)
         src.boot()
-        src.sh("stamp start --mib 24")
-        src.sh("stress start --mib 100", 120)
+        load(src, stress_mib=100)
 
     several_rounds(src, dst, middle=reboot)
-    compare(ctx, src, dst)
-    resume(dst)
-    verify(ctx, dst)
-    guest.check_console(src)
+    arrive(ctx, src, dst)
 
 
 @test("migrate-system-reset", 240)
@@ -301,10 +290,7 @@ def migrate_rebind(ctx):
                "insmod /lib/modules/cfph/virtio_balloon.ko")
 
     several_rounds(src, dst, middle=middle)
-    compare(ctx, src, dst)
-    resume(dst)
-    verify(ctx, dst)
-    guest.check_console(src)
+    arrive(ctx, src, dst)
 
 
 @test("migrate-admin-stop", 240)
@@ -314,10 +300,7 @@ def migrate_admin_stop(ctx):
     load(src)
     several_rounds(src, dst,
                    middle=lambda _: src.sh("fpctl stop; fpctl start"))
-    compare(ctx, src, dst)
-    resume(dst)
-    verify(ctx, dst)
-    guest.check_console(src)
+    arrive(ctx, src, dst)
 
 
 @test("migrate-kexec", 240)
@@ -341,14 +324,10 @@ def migrate_kexec(ctx):
         src.boot()
         need(src.sh("cat /proc/sys/kernel/random/boot_id") != old,
              "this is still the old kernel")
-        src.sh("stamp start --mib 24")
-        src.sh("stress start --mib 100", 120)
+        load(src, stress_mib=100)
 
     several_rounds(src, dst, middle=kexec)
-    compare(ctx, src, dst)
-    resume(dst)
-    verify(ctx, dst)
-    guest.check_console(src)
+    arrive(ctx, src, dst)
 
 
 @test("migrate-suspend", 240)
@@ -363,10 +342,7 @@ def migrate_suspend(ctx):
                90)
 
     several_rounds(src, dst, middle=suspend)
-    compare(ctx, src, dst)
-    resume(dst)
-    verify(ctx, dst)
-    guest.check_console(src)
+    arrive(ctx, src, dst)
 
 
 @test("migrate-hotplug", 240)
@@ -396,7 +372,4 @@ def migrate_hotplug(ctx):
 
     dst = ctx.destination(src.spec)
     several_rounds(src, dst, middle=middle)
-    compare(ctx, src, dst)
-    resume(dst)
-    verify(ctx, dst)
-    guest.check_console(src)
+    arrive(ctx, src, dst)

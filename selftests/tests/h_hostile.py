@@ -9,11 +9,10 @@ suspend, unbind, unload, bind again, and switch off.  A driver that waits for
 the host hangs in one of these, and the time limit says so.
 """
 
-import subprocess
-
-from cfphtest import config, guest
+from cfphtest import guest
 from cfphtest.guest import settled
 from cfphtest.registry import Failure, need, test
+from cfphtest.vm import refusal
 
 POOL = 16       # message buffers of the driver
 COMMANDS = 8    # its command buffers, and what it takes in one interrupt
@@ -277,17 +276,8 @@ def hostile_unplug_flood(ctx):
 @test("hostile-property")
 def hostile_property(ctx):
     """A way to misbehave that does not exist: one line that names the others."""
-    cmd = [config.qemu(), "-nodefaults", "-display", "none", "-machine", "pc",
-           "-accel", "tcg", "-S", "-device", "virtio-balloon-pci,"
-           "continuous-free-page-hint=on,x-cfph-debug-misbehave=nicely"]
-    for path in config.firmware_dirs():
-        cmd += ["-L", path]
-    try:
-        done = subprocess.run(cmd, stdin=subprocess.DEVNULL, timeout=30,
-                              capture_output=True, text=True, check=False)
-    except subprocess.TimeoutExpired:
-        raise Failure("QEMU started") from None
-    text = done.stderr.strip()
+    text = refusal("-device", "virtio-balloon-pci,"
+                   "continuous-free-page-hint=on,"
+                   "x-cfph-debug-misbehave=nicely")
     ctx.say(text)
-    need(done.returncode == 1 and len(text.splitlines()) == 1 and
-         "nicely" in text and "reorder" in text, text)
+    need("nicely" in text and "reorder" in text, text)

@@ -61,10 +61,15 @@ def out_dir(*names):
     return path
 
 
-def firmware_dirs():
-    """QEMU that runs from its build tree does not look where Debian's is."""
+def qemu_command():
+    """QEMU with nothing but its firmware.
+
+    Run from its build tree it does not look where Debian's is.
+    """
     dirs = os.environ.get("FIRMWARE", "/usr/share/seabios:/usr/share/qemu")
-    return [d for d in dirs.split(":") if os.path.isdir(d)]
+    return [qemu(), "-nodefaults", "-no-user-config"] + [
+        word for d in dirs.split(":") if os.path.isdir(d)
+        for word in ("-L", d)]
 
 
 def patience():

@@ -85,6 +85,15 @@ def verify(ctx, vm, stop=True):
     guest.check_console(vm)
 
 
+def arrive(ctx, src, dst):
+    """All memory is right, the guest goes on and finds the same."""
+    verdict = compare(ctx, src, dst)
+    resume(dst)
+    verify(ctx, dst)
+    guest.check_console(src)
+    return verdict
+
+
 def need_hints(ctx, info):
     """The hints have had an effect, or the test would prove nothing."""
     ram = info["ram"]

@@ -12,6 +12,7 @@ it reads makes sense.  Needs nokaslr and nopti on the guest's command line.
 """
 
 import bisect
+import functools
 import mmap
 import os
 import re
@@ -199,29 +200,38 @@ def map_errors(leaves, pages, dump):
     return lies, gaps
 
 
+@functools.lru_cache(maxsize=1)
+def _symbols():
+    """The kernel's functions: (addresses, names), ascending."""
+    with open(config.system_map(), encoding="ascii") as file:
+        lines = (line.split() for line in file)
+        return tuple(zip(*sorted((int(addr, 16), name)
+                                 for addr, kind, name in lines
+                                 if kind in "tTwW")))
+
+
+def _symbol(address):
+    addresses, names = _symbols()
+    at = bisect.bisect(addresses, address) - 1
+    return names[at] if at >= 0 else f"{address:#x}"
+
+
 def midway(vm):
-    """Symbols where a vCPU was stopped in the kernel with interrupts off.
+    """Addresses where a vCPU was stopped in the kernel with interrupts off.
 
     The allocator's free lists and the map change under zone->lock only, that
     is with interrupts off.  Such a vCPU may have stopped with one block that is
     in no list any more, or not yet, and that is nobody's; its bit says free.
     """
-    symbols = []
-    with open(config.system_map(), encoding="ascii") as file:
-        for line in file:
-            addr, kind, name = line.split()
-            if kind in "tTwW":
-                symbols.append((int(addr, 16), name))
-    symbols.sort()
-    found = []
-    text = vm.hmp("info registers -a")
-    for rip, rfl, cpl in re.findall(
-            r"RIP=([0-9a-f]+) RFL=([0-9a-f]+) .*?CPL=(\d)", text):
-        if int(rfl, 16) & 0x200 or cpl != "0":
-            continue
-        at = bisect.bisect(symbols, (int(rip, 16), "\x7f")) - 1
-        found.append(symbols[at][1] if at >= 0 else f"0x{rip}")
-    return found
+    return [int(rip, 16) for rip, rfl, cpl in re.findall(
+        r"RIP=([0-9a-f]+) RFL=([0-9a-f]+) .*?CPL=(\d)",
+        vm.hmp("info registers -a"))
+        if not int(rfl, 16) & 0x200 and cpl == "0"]
+
+
+def _count(ranges):
+    """Pages in them."""
+    return sum(end - start for start, end in ranges) // PAGE
 
 
 class Verdict:
@@ -249,13 +259,22 @@ class Verdict:
                 f"{self.map_leaves} leaves, {len(self.map_lies)} lies, "
                 f"{len(self.map_gaps)} gaps")
         if self.in_flight:
-            text += f"; stopped in {', '.join(self.midway)}"
+            text += f"; stopped in {', '.join(map(_symbol, self.midway))}"
         if self.examples:
             text += "; lost: " + ", ".join(self.examples)
         return text
 
-    def judge(self, pages, lies, gaps, changed):
-        """Sort the pages that differ and the errors of the map."""
+    def judge(self, vm, dump, ranges, leaves, changed):
+        """Sort the errors of the map in @leaves, and the pages @changed."""
+        pages = FreePages(vm, dump)
+        self.pages = _count(ranges)
+        self.free_total = pages.total(ranges)
+        if not self.free_total:
+            raise OracleError("no free page at all: the page array was "
+                              "not found")
+        self.midway = midway(vm)
+        self.map_leaves = len(leaves)
+        lies, gaps = map_errors(leaves, pages, dump)
         self.differ = len(changed)
         self.free = sum(pages.is_free(pfn) for pfn in changed)
         owned = [pfn for pfn in changed if not pages.is_free(pfn)]
@@ -292,21 +311,13 @@ def compare(src, dst, directory, no_kernel=False):
     a = Dump(src, ranges, directory, "src")
     b = Dump(dst, ranges, directory, "dst")
     try:
-        pages = FreePages(src, a)
-        verdict.pages = sum(end - start for start, end in ranges) // PAGE
+        changed = list(differing(a, b))
         if no_kernel:
-            verdict.lost = list(differing(a, b))
-            verdict.differ = len(verdict.lost)
-            return verdict
-        verdict.free_total = pages.total(ranges)
-        if not verdict.free_total:
-            raise OracleError("no free page at all: the page array was "
-                              "not found")
-        verdict.midway = midway(src)
-        leaves = decided_leaves(src)
-        verdict.map_leaves = len(leaves)
-        lies, gaps = map_errors(leaves, pages, a)
-        verdict.judge(pages, lies, gaps, list(differing(a, b)))
+            verdict.pages = _count(ranges)
+            verdict.lost = changed
+            verdict.differ = len(changed)
+        else:
+            verdict.judge(src, a, ranges, decided_leaves(src), changed)
     finally:
         a.close()
         b.close()
@@ -317,15 +328,9 @@ def check_stopped_map(vm, directory):
     """The registered map of a stopped guest against its page array."""
     verdict = Verdict()
     ranges = ram_ranges(vm)
-    leaves = registered_leaves(vm)
-    verdict.map_leaves = len(leaves)
     dump = Dump(vm, ranges, directory, vm.name)
     try:
-        pages = FreePages(vm, dump)
-        verdict.pages = sum(end - start for start, end in ranges) // PAGE
-        verdict.free_total = pages.total(ranges)
-        verdict.midway = midway(vm)
-        verdict.judge(pages, *map_errors(leaves, pages, dump), [])
+        verdict.judge(vm, dump, ranges, registered_leaves(vm), [])
     finally:
         dump.close()
     return verdict

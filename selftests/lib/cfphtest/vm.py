@@ -8,17 +8,16 @@ other process is ever looked for or killed.
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import re
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
 
 from . import config
 from .agent import Agent, AgentError
+from .process import die_with_parent
 
 BOOT_LIMIT = 120        # a loaded machine under TCG; 5 s is usual
 QMP_LIMIT = 60
@@ -36,11 +35,6 @@ class VMError(Exception):
 
 class QemuDied(VMError):
     """The QEMU process is gone; the text says what it said last."""
-
-
-def _die_with_parent():
-    """In the child: SIGKILL when the test process goes away."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 class Spec:
@@ -134,7 +128,7 @@ class VM:
     """A running QEMU.  `with VM(spec, "src") as vm: vm.boot()`"""
 
     def __init__(self, spec, name, log_dir=None, incoming=False, paused=False,
-                 qemu=None, kernel=None, initrd=None):
+                 initrd=None):
         self.spec = spec
         self.name = name
         self.incoming = incoming
@@ -146,20 +140,16 @@ class VM:
         self._proc = None
         self._qmp = None
         qmp_class, self.QMPExecuteError, self.QMPError = config.import_qmp()
-        self._start(qmp_class, paused, qemu or config.qemu(),
-                    kernel or config.kernel(), initrd or config.initramfs())
+        self._start(qmp_class, paused, initrd or config.initramfs())
 
     # --- life ---
 
-    def _start(self, qmp_class, paused, qemu, kernel, initrd):
+    def _start(self, qmp_class, paused, initrd):
         qmp = os.path.join(self.tmp, "qmp")
         agent = os.path.join(self.tmp, "agent")
-        cmd = [qemu, "-nodefaults", "-no-user-config", "-display", "none",
-               "-name", self.name]
-        for path in config.firmware_dirs():
-            cmd += ["-L", path]
+        cmd = config.qemu_command() + ["-display", "none", "-name", self.name]
         cmd += self.spec.args()
-        cmd += ["-kernel", kernel, "-initrd", initrd, "-append",
+        cmd += ["-kernel", config.kernel(), "-initrd", initrd, "-append",
                 # nokaslr, nopti: the oracle walks the page array
                 "console=ttyS0 panic=-1 oops=panic nokaslr nopti " +
                 self.spec.kernel_args]
@@ -188,7 +178,7 @@ class VM:
             # pylint: disable=consider-using-with,subprocess-popen-preexec-fn
             self._proc = subprocess.Popen(
                 cmd, stdin=subprocess.DEVNULL, stdout=err, stderr=err,
-                preexec_fn=_die_with_parent)
+                preexec_fn=die_with_parent)
         self.agent = Agent(agent, self.check_alive, self.name)
         try:
             self._connect(qmp_class, qmp)
@@ -365,3 +355,20 @@ class VM:
         lines = self.console_text().splitlines()
         return [(lines[i - 1] + " | " if i and "WARNING:" in line else "") +
                 line for i, line in enumerate(lines) if TROUBLE.search(line)]
+
+
+def refusal(*options):
+    """The one line with which QEMU refuses bad options; exit code 1."""
+    try:
+        done = subprocess.run(
+            config.qemu_command() + ["-display", "none", "-machine", "pc",
+                                     "-accel", "tcg", "-S", *options],
+            stdin=subprocess.DEVNULL, timeout=30, capture_output=True,
+            text=True, check=False)
+    except subprocess.TimeoutExpired:
+        raise VMError(f"{' '.join(options)}: QEMU started") from None
+    text = done.stderr.strip()
+    if done.returncode != 1 or len(text.splitlines()) != 1:
+        raise VMError(f"{' '.join(options)}: exit code {done.returncode}: "
+                      f"{text}")
+    return text
