@@ -10,7 +10,7 @@ QEMU_CONFIGURED := $(STAMP)/qemu.configured
 QEMU_BUILT      := $(STAMP)/qemu.built
 QEMU_TESTS_BUILT := $(STAMP)/qemu-tests.built
 QEMU_TESTS      := $(addprefix tests/qtest/,virtio-balloon-cfph-test \
-	virtio-balloon-cfph-events-test virtio-balloon-cfph-hostile-test tcg-dirty-log-test)
+	virtio-balloon-cfph-events-test virtio-balloon-cfph-hostile-test virtio-balloon-cfph-rules-test tcg-dirty-log-test)
 
 # What a host needs to run and migrate guests, no display, no audio, no modules.
 # Everything else is off, so that the build is short; without avx2 the detection

@@ -60,8 +60,9 @@ def qtest(ctx, name, limit):
     code, text = run(ctx, "qtest", [program, "--tap", "-k"], limit, cwd=build,
                      env=dict(os.environ, QTEST_QEMU_BINARY=config.qemu(),
                               QTEST_QEMU_IMG=os.path.join(build, "qemu-img")))
-    judge(ctx, text)
+    result = judge(ctx, text)
     need(code == 0, f"exit code {code}")
+    return result
 
 
 @test("qtest-cfph", 420)
@@ -80,6 +81,15 @@ def qtest_cfph_events(ctx):
 def qtest_cfph_hostile(ctx):
     """The device's qtest: malformed input, broken rings, floods, races."""
     qtest(ctx, "virtio-balloon-cfph-hostile-test", 500)
+
+
+@test("qtest-cfph-rules", 260)
+def qtest_cfph_rules(ctx):
+    """Each rule of the argument kept, and broken: no mutant survives."""
+    result = qtest(ctx, "virtio-balloon-cfph-rules-test", 240)
+    for name in result.passed:
+        if "/broken-" in name:
+            ctx.say(f"caught: {name}")
 
 
 @test("qtest-dirty-log", 240)

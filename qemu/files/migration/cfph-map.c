@@ -263,6 +263,10 @@ const char *ram_cfph_map_check(const RamCfphMap *map)
     RamCfphLayout layout;
     const char *reason;
 
+    if (ram_cfph_mutant(map, RAM_CFPH_MUTANT_NO_HEADER_CHECK)) {
+        return NULL;
+    }
+
     RCU_READ_LOCK_GUARD();
     ram_cfph_layout_init(&layout);
     reason = ram_cfph_check_header(map, &layout);
@@ -307,7 +311,7 @@ void ram_cfph_view_init(RamCfphView *view, RamCfphMap *map,
     for (size_t i = 0; i < map->nr_leaves; i++) {
         view->words[i] = ram_cfph_host_page(layout, map->leaves[i].addr);
     }
-    if (map->debug_stale_final) {
+    if (ram_cfph_mutant(map, RAM_CFPH_MUTANT_STALE_FINAL)) {
         ram_cfph_view_stale(view, when);
     }
 }

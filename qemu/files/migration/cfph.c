@@ -203,7 +203,9 @@ static void ram_cfph_walk_block(RamCfphWalk *walk, RAMBlock *rb,
 static uint64_t ram_cfph_walk(RamCfphMap *map, RamCfphWhen when,
                               uint64_t *dirty_pages)
 {
-    RamCfphWalk walk = { .put_back = !(map && map->debug_no_put_back) };
+    RamCfphWalk walk = {
+        .put_back = !ram_cfph_mutant(map, RAM_CFPH_MUTANT_NO_PUT_BACK),
+    };
     int64_t t0 = get_clock(), cpu0 = ram_cfph_cpu_clock();
     RamCfphLayout layout;
     RAMBlock *rb;
@@ -237,6 +239,7 @@ static uint64_t ram_cfph_walk(RamCfphMap *map, RamCfphWhen when,
 /* --- deltas --- */
 
 typedef struct RamCfphApply {
+    bool overwrite;             /* the mutant */
     uint64_t freed;
     uint64_t used;
     int64_t dirty;
@@ -282,7 +285,7 @@ static void ram_cfph_apply_block(RamCfphApply *apply, RAMBlock *rb, uint64_t lo,
         apply->used += ctpopl(u);
         /* OR: what an earlier sync or delta has deferred stays deferred. */
         *bmap = (*bmap & ~d) | u;
-        *deferred = (*deferred & ~u) | d;
+        *deferred = (apply->overwrite ? 0 : *deferred & ~u) | d;
 
         lo += n;
         pos += n;
@@ -317,7 +320,9 @@ static void ram_cfph_apply_all(const GArray *deltas, uint64_t *dirty_pages)
     const uint64_t *word = (const uint64_t *)deltas->data;
     const uint64_t *end = word + deltas->len;
     int64_t t0 = get_clock();
-    RamCfphApply apply = { 0 };
+    RamCfphApply apply = {
+        .overwrite = ram_cfph_mutant(ram_cfph.map, RAM_CFPH_MUTANT_OVERWRITE),
+    };
     RamCfphLayout layout;
 
     ram_cfph_layout_init(&layout);
@@ -514,6 +519,9 @@ void ram_cfph_give_up(QemuMutex *bitmap_mutex, uint64_t *dirty_pages)
     RCU_READ_LOCK_GUARD();
     trace_ram_cfph_give_up(ram_cfph.migration_id, ram_cfph_round(),
                            ram_cfph.deferred_pages);
+    if (ram_cfph_mutant(ram_cfph.map, RAM_CFPH_MUTANT_NO_GIVE_UP)) {
+        return;
+    }
     ram_cfph_walk(NULL, RAM_CFPH_LOOK, dirty_pages);
 }
 

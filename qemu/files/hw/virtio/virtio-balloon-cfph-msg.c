@@ -178,7 +178,7 @@ static const char *do_register(VirtIOBalloon *s, const void *rec)
     VirtIOBalloonCFPH *c = &s->cfph;
     uint64_t leaves = GET64(rec, register, leaves);
 
-    virtio_balloon_cfph_forget(s, "the guest registers anew");
+    virtio_balloon_cfph_drop(s, "the guest registers anew");
     if (leaves > ram_cfph_max_leaves()) {
         return "REGISTER with more leaves than the VM has RAM";
     }
@@ -186,8 +186,7 @@ static const char *do_register(VirtIOBalloon *s, const void *rec)
     c->reg->generation = GET64(rec, register, generation);
     c->reg->header_addr = GET64(rec, register, header_addr);
     c->reg->look_percent = c->look_percent;
-    c->reg->debug_stale_final = c->debug_stale_final;
-    c->reg->debug_no_put_back = c->debug_no_put_back;
+    c->reg->mutants = c->mutants;
     trace_virtio_balloon_cfph_register(c->migration_id, c->round,
                                        c->reg->generation,
                                        c->reg->header_addr, leaves);

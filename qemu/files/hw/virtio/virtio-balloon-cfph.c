@@ -7,7 +7,8 @@
  *
  * Owns the two queues, the registration's life and the commands; hands the
  * registered map and the changes to it to migration/cfph.c.  Knows no dirty
- * bitmap.  Messages are decoded in virtio-balloon-cfph-msg.c.
+ * bitmap.  Messages are decoded in virtio-balloon-cfph-msg.c, and what people
+ * may see of it is in virtio-balloon-cfph-status.c.
  *
  * All work on the rings is done in the main loop, under the BQL, while the VM
  * runs: by the queues' handlers and by one bottom half.  No element is held
@@ -30,7 +31,6 @@
 #include "qemu/timer.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
-#include "qapi/visitor.h"
 #include "hw/virtio/virtio-balloon.h"
 #include "virtio-balloon-cfph-misbehave.h"
 #include "migration/vmstate.h"
@@ -75,7 +75,7 @@ static void cfph_drop_map(VirtIOBalloonCFPH *c)
     c->delta_pages = 0;
 }
 
-void virtio_balloon_cfph_forget(VirtIOBalloon *s, const char *why)
+void virtio_balloon_cfph_drop(VirtIOBalloon *s, const char *why)
 {
     VirtIOBalloonCFPH *c = &s->cfph;
 
@@ -88,6 +88,13 @@ void virtio_balloon_cfph_forget(VirtIOBalloon *s, const char *why)
 
     QEMU_LOCK_GUARD(&c->lock);
     cfph_drop_map(c);
+}
+
+void virtio_balloon_cfph_forget(VirtIOBalloon *s, const char *why)
+{
+    if (!(s->cfph.mutants & BIT(RAM_CFPH_MUTANT_KEEP_REGISTRATION))) {
+        virtio_balloon_cfph_drop(s, why);
+    }
 }
 
 /* --- commands --- */
@@ -460,12 +467,10 @@ bool virtio_balloon_cfph_check(VirtIOBalloon *s, Error **errp)
                    VIRTIO_BALLOON_CFPH_LOOK_MAX_PERCENT);
         return false;
     }
-    if (s->cfph.debug_stale_final || s->cfph.debug_no_put_back) {
-        warn_report("virtio-balloon: '%s' corrupts the memory of a guest that "
-                    "is migrated; it is there to test the tests",
-                    s->cfph.debug_stale_final ?
-                    VIRTIO_BALLOON_CFPH_STALE_PROP :
-                    VIRTIO_BALLOON_CFPH_NO_PUT_BACK_PROP);
+    if (s->cfph.mutants) {
+        warn_report("virtio-balloon: '" VIRTIO_BALLOON_CFPH_MUTANT_PREFIX "*' "
+                    "corrupts the memory of a guest that is migrated; it is "
+                    "there to test the tests");
     }
     return virtio_balloon_cfph_misbehave_check(s, errp);
 }
@@ -499,7 +504,7 @@ void virtio_balloon_cfph_unrealize(VirtIOBalloon *s)
         return;
     }
     ram_cfph_set_provider(NULL, NULL);
-    virtio_balloon_cfph_forget(s, "the device is unplugged");
+    virtio_balloon_cfph_drop(s, "the device is unplugged");
     g_clear_pointer(&c->bh, qemu_bh_delete);
     virtio_delete_queue(c->cmd_vq);
     virtio_delete_queue(c->msg_vq);
@@ -539,86 +544,6 @@ const VMStateDescription vmstate_virtio_balloon_cfph = {
     }
 };
 
-/* --- the status property --- */
-
-static const char *cfph_state_name(VirtIOBalloon *s)
-{
-    VirtIOBalloonCFPH *c = &s->cfph;
-
-    if (!c->bh) {
-        return "off";
-    }
-    if (!c->ready) {
-        return "no-driver";
-    }
-    if (c->distrusted && c->migrating) {
-        return "distrusted";
-    }
-    switch (c->phase) {
-    case VIRTIO_BALLOON_CFPH_ASKED:
-    case VIRTIO_BALLOON_CFPH_UNSENT:
-        return "asking";
-    case VIRTIO_BALLOON_CFPH_SENT:
-        return "asked";
-    case VIRTIO_BALLOON_CFPH_STARTED:
-        return c->map ? "started" : "withdrawn";
-    default:
-        return "idle";
-    }
-}
-
-static void cfph_get_status(Object *obj, Visitor *v, const char *name,
-                            void *opaque, Error **errp)
-{
-    VirtIOBalloon *s = VIRTIO_BALLOON(obj);
-    VirtIOBalloonCFPH *c = &s->cfph;
-    struct {
-        const char *name;
-        uint64_t value;
-    } numbers[] = {
-        { "migration-id", c->migration_id },
-        { "round", c->round },
-        { "leaves", 0 },
-        { "commands", c->stat.commands },
-        { "messages", c->stat.messages },
-        { "ignored", c->stat.ignored },
-        { "malformed", c->stat.malformed },
-        { "lost", c->stat.lost },
-        { "registrations", c->stat.registrations },
-        { "passes", c->stat.passes },
-        { "deltas", c->stat.deltas },
-        { "dropped-deltas", c->stat.dropped_deltas },
-        { "start-wait-us", 0 },
-    };
-    char *state, *wait, *forgotten;
-    bool registered, ok = true;
-
-    WITH_QEMU_LOCK_GUARD(&c->lock) {
-        registered = c->map;
-        numbers[2].value = c->map ? c->map->nr_leaves : 0;
-        numbers[ARRAY_SIZE(numbers) - 1].value = c->stat.wait_us;
-        wait = (char *)(c->stat.wait ?: "none");
-        state = (char *)cfph_state_name(s);
-        forgotten = (char *)(c->stat.forgotten ?: "");
-    }
-
-    if (!visit_start_struct(v, name, NULL, 0, errp)) {
-        return;
-    }
-    ok = visit_type_str(v, "state", &state, errp) &&
-         visit_type_bool(v, "registered", &registered, errp) &&
-         visit_type_bool(v, "session-active", &c->session_active, errp) &&
-         visit_type_str(v, "start-wait", &wait, errp) &&
-         visit_type_str(v, "forgotten", &forgotten, errp);
-    for (size_t i = 0; ok && i < ARRAY_SIZE(numbers); i++) {
-        ok = visit_type_uint64(v, numbers[i].name, &numbers[i].value, errp);
-    }
-    if (ok) {
-        visit_check_struct(v, errp);
-    }
-    visit_end_struct(v, NULL);
-}
-
 void virtio_balloon_cfph_instance_init(Object *obj)
 {
     VirtIOBalloonCFPH *c = &VIRTIO_BALLOON(obj)->cfph;
@@ -626,5 +551,5 @@ void virtio_balloon_cfph_instance_init(Object *obj)
     qemu_mutex_init(&c->lock);
     qemu_cond_init(&c->answered);
     object_property_add(obj, VIRTIO_BALLOON_CFPH_STATUS_PROP, "struct",
-                        cfph_get_status, NULL, NULL, NULL);
+                        virtio_balloon_cfph_get_status, NULL, NULL, NULL);
 }

@@ -17,7 +17,29 @@
 #define MIGRATION_CFPH_H
 
 #include "exec/hwaddr.h"
+#include "qemu/bitops.h"
 #include "qemu/thread.h"
+
+/**
+ * enum RamCfphMutant: rules that a test may break on purpose
+ * @RAM_CFPH_MUTANT_STALE_FINAL: decide from the map as read at the last sync
+ * @RAM_CFPH_MUTANT_NO_PUT_BACK: a sync does not put deferred pages back
+ * @RAM_CFPH_MUTANT_OVERWRITE: a delta overwrites the deferred bits of its words
+ * @RAM_CFPH_MUTANT_NO_HEADER_CHECK: believe a map whatever its header page shows
+ * @RAM_CFPH_MUTANT_NO_GIVE_UP: postcopy begins with pages set aside
+ * @RAM_CFPH_MUTANT_KEEP_REGISTRATION: the device forgets no map
+ *
+ * Each of them loses memory, and a test that does not notice is no test.  The
+ * values are bit numbers of RamCfphMap.mutants.
+ */
+typedef enum RamCfphMutant {
+    RAM_CFPH_MUTANT_STALE_FINAL,
+    RAM_CFPH_MUTANT_NO_PUT_BACK,
+    RAM_CFPH_MUTANT_OVERWRITE,
+    RAM_CFPH_MUTANT_NO_HEADER_CHECK,
+    RAM_CFPH_MUTANT_NO_GIVE_UP,
+    RAM_CFPH_MUTANT_KEEP_REGISTRATION,
+} RamCfphMutant;
 
 /**
  * struct RamCfphLeaf: one page of the guest's map
@@ -37,9 +59,7 @@ typedef struct RamCfphLeaf {
  * @leaves: ordered by first_pfn, no duplicates
  * @look_percent: share of the migration thread's time that may go into reading
  *     the map between two syncs, 0 to 100
- * @debug_stale_final: decide from the map as read at the last sync (a mutant
- *     for tests; it loses memory)
- * @debug_no_put_back: never put a deferred page back (another mutant)
+ * @mutants: rules that are broken on purpose, enum RamCfphMutant
  *
  * Reference counted; nothing above changes once the map has been published
  * through RamCfphProviderOps.get_map().
@@ -50,12 +70,16 @@ typedef struct RamCfphMap {
     size_t nr_leaves;
     RamCfphLeaf *leaves;
     uint32_t look_percent;
-    bool debug_stale_final;
-    bool debug_no_put_back;
+    uint32_t mutants;
 
     /* private: to migration/cfph-map.c, under bitmap_mutex */
     void **stale;
 } RamCfphMap;
+
+static inline bool ram_cfph_mutant(const RamCfphMap *map, RamCfphMutant which)
+{
+    return map && (map->mutants & BIT(which));
+}
 
 RamCfphMap *ram_cfph_map_new(size_t nr_leaves);
 RamCfphMap *ram_cfph_map_ref(RamCfphMap *map);

@@ -293,23 +293,6 @@ static void test_timer_sync(void)
 
 /* --- migrations that are not filtered --- */
 
-static bool refuses(const char *cap)
-{
-    QTestState *qts = guest_incoming("", "");
-    QDict *reply = qtest_qmp(qts, "{ 'execute': 'migrate-set-capabilities',"
-                             "  'arguments': { 'capabilities': "
-                             "    [ { 'capability': %s, 'state': true } ] } }",
-                             cap);
-    bool error = qdict_haskey(reply, "error");
-
-    qobject_unref(reply);
-    qtest_quit(qts);
-    if (error) {
-        g_test_skip("This QEMU or this host cannot do it");
-    }
-    return error;
-}
-
 static void expect_not_asked(Fixture *f)
 {
     g_assert_false(guest_has_command(f->g, f->g->qts));
@@ -320,7 +303,7 @@ static void test_background_snapshot(void)
 {
     Fixture f;
 
-    if (refuses("background-snapshot")) {
+    if (!fixture_can("background-snapshot")) {
         return;
     }
     fixture_up_setup(&f, &(Setup) { .source_cap = "background-snapshot",
@@ -340,7 +323,7 @@ static void test_colo(void)
 {
     Fixture f;
 
-    if (refuses("x-colo")) {
+    if (!fixture_can("x-colo")) {
         return;
     }
     fixture_up_setup(&f, &(Setup) { .cap = "x-colo", .no_pause = true });

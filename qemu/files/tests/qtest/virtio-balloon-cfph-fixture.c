@@ -36,6 +36,23 @@ void set_capability(QTestState *qts, const char *name)
                              name);
 }
 
+bool fixture_can(const char *cap)
+{
+    QTestState *qts = guest_incoming("", "");
+    QDict *reply = qtest_qmp(qts, "{ 'execute': 'migrate-set-capabilities',"
+                             "  'arguments': { 'capabilities': "
+                             "    [ { 'capability': %s, 'state': true } ] } }",
+                             cap);
+    bool error = qdict_haskey(reply, "error");
+
+    qobject_unref(reply);
+    qtest_quit(qts);
+    if (error) {
+        g_test_skip("This QEMU or this host cannot do it");
+    }
+    return !error;
+}
+
 /* While a migration is set up there are no numbers yet. */
 uint64_t query_ram(QTestState *qts, const char *key)
 {

@@ -56,6 +56,8 @@ void fixture_new_destination(Fixture *f);
 /* After a migration that was cancelled, whose destination exits. */
 void fixture_next_destination(Fixture *f);
 
+/* If this QEMU and this host have not got @cap, the test is skipped. */
+bool fixture_can(const char *cap);
 void set_capability(QTestState *qts, const char *name);
 void set_parameter(QTestState *qts, const char *name, uint64_t value);
 uint64_t query_ram(QTestState *qts, const char *key);

@@ -19,13 +19,35 @@
 #define VIRTIO_BALLOON_CFPH_START_WAIT_PROP "cfph-start-wait-ms"
 #define VIRTIO_BALLOON_CFPH_LOOK_PROP       "cfph-look-percent"
 #define VIRTIO_BALLOON_CFPH_STATUS_PROP     "cfph-status"
-#define VIRTIO_BALLOON_CFPH_STALE_PROP      "x-cfph-debug-stale-final"
-#define VIRTIO_BALLOON_CFPH_NO_PUT_BACK_PROP "x-cfph-debug-no-put-back"
+#define VIRTIO_BALLOON_CFPH_MUTANT_PREFIX   "x-cfph-debug-"
 #define VIRTIO_BALLOON_CFPH_MISBEHAVE_PROP  "x-cfph-debug-misbehave"
 #define VIRTIO_BALLOON_CFPH_MISDEEDS_PROP   "x-cfph-debug-misdeeds"
 
 #define VIRTIO_BALLOON_CFPH_START_WAIT_MAX_MS 1000
 #define VIRTIO_BALLOON_CFPH_LOOK_MAX_PERCENT  100
+
+#define DEFINE_VIRTIO_BALLOON_CFPH_MUTANT(_state, _name, _mutant)           \
+    DEFINE_PROP_BIT(VIRTIO_BALLOON_CFPH_MUTANT_PREFIX _name, _state,        \
+                    cfph.mutants, RAM_CFPH_MUTANT_##_mutant, false)
+
+/* What the device adds to the properties of virtio-balloon. */
+#define DEFINE_VIRTIO_BALLOON_CFPH_PROPERTIES(_state)                       \
+    DEFINE_PROP_BIT(VIRTIO_BALLOON_CFPH_PROP, _state, host_features,        \
+                    VIRTIO_BALLOON_F_CFPH, false),                          \
+    DEFINE_PROP_UINT32(VIRTIO_BALLOON_CFPH_START_WAIT_PROP, _state,         \
+                       cfph.start_wait_ms, 20),                             \
+    DEFINE_PROP_UINT32(VIRTIO_BALLOON_CFPH_LOOK_PROP, _state,               \
+                       cfph.look_percent, 1),                               \
+    DEFINE_PROP_STRING(VIRTIO_BALLOON_CFPH_MISBEHAVE_PROP, _state,          \
+                       cfph.debug_misbehave),                               \
+    DEFINE_VIRTIO_BALLOON_CFPH_MUTANT(_state, "stale-final", STALE_FINAL),  \
+    DEFINE_VIRTIO_BALLOON_CFPH_MUTANT(_state, "no-put-back", NO_PUT_BACK),  \
+    DEFINE_VIRTIO_BALLOON_CFPH_MUTANT(_state, "overwrite", OVERWRITE),      \
+    DEFINE_VIRTIO_BALLOON_CFPH_MUTANT(_state, "no-header-check",            \
+                                      NO_HEADER_CHECK),                     \
+    DEFINE_VIRTIO_BALLOON_CFPH_MUTANT(_state, "no-give-up", NO_GIVE_UP),    \
+    DEFINE_VIRTIO_BALLOON_CFPH_MUTANT(_state, "keep-registration",          \
+                                      KEEP_REGISTRATION)
 
 /* How far the current migration's START has got. */
 typedef enum VirtIOBalloonCFPHPhase {
@@ -45,8 +67,7 @@ typedef struct VirtIOBalloonCFPH {
     /* Properties. */
     uint32_t start_wait_ms;
     uint32_t look_percent;
-    bool debug_stale_final;
-    bool debug_no_put_back;
+    uint32_t mutants;
     char *debug_misbehave;
 
     /* Set: that file has the queues, and all that follows is unused. */
@@ -114,10 +135,15 @@ void virtio_balloon_cfph_reset(struct VirtIOBalloon *s);
 void virtio_balloon_cfph_set_status(struct VirtIOBalloon *s, uint8_t status);
 void virtio_balloon_cfph_queue_reset(VirtIODevice *vdev, uint32_t queue_index);
 
-/* For virtio-balloon-cfph-msg.c; BQL held. */
+/* Between the device's files; BQL held. */
 bool virtio_balloon_cfph_message(struct VirtIOBalloon *s, const void *buf,
                                  size_t size);
+/* Whatever is registered is not believed from now on. */
 void virtio_balloon_cfph_forget(struct VirtIOBalloon *s, const char *why);
+/* The same, even if a mutant forgets nothing: something takes its place. */
+void virtio_balloon_cfph_drop(struct VirtIOBalloon *s, const char *why);
+void virtio_balloon_cfph_get_status(Object *obj, Visitor *v, const char *name,
+                                    void *opaque, Error **errp);
 
 extern const VMStateDescription vmstate_virtio_balloon_cfph;
 
