@@ -107,6 +107,8 @@ enum cfph_reason cfph_refusal(void)
 		pr_info_once("off: cfph=off on the kernel command line\n");
 		return CFPH_REASON_BOOT_PARAMETER;
 	}
+	if (cfph_ignore_refusal())
+		return CFPH_REASON_NONE;
 	/*
 	 * The next owner of a free page relies on what is in it, and the
 	 * destination of a migration may have an older copy.

@@ -8,8 +8,9 @@
  *				lists: "ok pages=N free=N", "off", or the first
  *				difference, which is a WARN, too
  *	verify_random_ms	compare a random leaf that often; 0 = never
- *	mutant_keep_on_alloc	1 = the alloc hook leaves bits set, so that pages
- *				in use are lost by a migration; a test of tests
+ *	mutant_*		1 = break a rule that the safety of a migration
+ *				hangs on, so that a test can show that it would
+ *				notice; see cfph_mutants
  *
  * The oracle holds cfph_mutex for one leaf at a time, and zone->lock for one
  * max-order block, under which map and buddy lists must agree bit by bit.
@@ -25,6 +26,9 @@
 #include <linux/string.h>
 #include <linux/workqueue.h>
 
+#include <trace/events/kmem.h>
+
+#include "cfph.h"
 #include "internal.h"
 
 /* --- the oracle --- */
@@ -200,26 +204,109 @@ static int cfph_random_set(void *unused, u64 value)
 DEFINE_DEBUGFS_ATTRIBUTE(cfph_random_fops, cfph_random_get, cfph_random_set,
 			 "%llu\n");
 
-/* --- the mutant --- */
+/* --- the mutants --- */
 
 DEFINE_STATIC_KEY_FALSE(cfph_mutant_keep_on_alloc);
+bool cfph_mutant_ignore_refusal;
 
-static int cfph_mutant_get(void *unused, u64 *value)
+static int cfph_set_keep_on_alloc(bool on)
 {
-	*value = static_key_enabled(&cfph_mutant_keep_on_alloc);
+	if (on)
+		static_branch_enable(&cfph_mutant_keep_on_alloc);
+	else
+		static_branch_disable(&cfph_mutant_keep_on_alloc);
 	return 0;
 }
 
-static int cfph_mutant_set(void *unused, u64 value)
+/*
+ * Called before the page is looked at, poisoned and put into a per-cpu list, from
+ * where it may go to its next owner without coming near a buddy list.
+ */
+static void cfph_probe_page_free(void *unused, struct page *page,
+				 unsigned int order)
 {
-	if (value) {
-		pr_warn("MUTANT: allocated pages stay free in the map; every migration from now on loses memory\n");
-		add_taint(TAINT_USER, LOCKDEP_STILL_OK);
-		static_branch_enable(&cfph_mutant_keep_on_alloc);
-	} else {
-		static_branch_disable(&cfph_mutant_keep_on_alloc);
-	}
+	struct zone *zone = page_zone(page);
+	unsigned long flags;
+
+	spin_lock_irqsave(&zone->lock, flags);
+	cfph_page_freed(zone, page, order);
+	spin_unlock_irqrestore(&zone->lock, flags);
+}
+
+static int cfph_set_free_early(bool on)
+{
+	if (on)
+		return register_trace_mm_page_free(cfph_probe_page_free, NULL);
+	return unregister_trace_mm_page_free(cfph_probe_page_free, NULL);
+}
+
+static int cfph_set_hooks_off(bool on)
+{
+	if (on)
+		static_branch_disable(&cfph_hooks);
+	else
+		static_branch_enable(&cfph_hooks);
 	return 0;
+}
+
+static int cfph_set_ignore_refusal(bool on)
+{
+	WRITE_ONCE(cfph_mutant_ignore_refusal, on);
+	return 0;
+}
+
+/**
+ * struct cfph_mutant - a rule that can be broken
+ * @name: of the file
+ * @what: what is wrong then, for the log
+ * @set: break the rule, or keep it again
+ * @on: it is broken; protected by cfph_mutex
+ */
+struct cfph_mutant {
+	const char *name;
+	const char *what;
+	int (*set)(bool on);
+	bool on;
+};
+
+static struct cfph_mutant cfph_mutants[] = {
+	{ "mutant_keep_on_alloc", "allocated pages stay free in the map",
+	  cfph_set_keep_on_alloc },
+	{ "mutant_free_early", "pages are free in the map before they are free",
+	  cfph_set_free_early },
+	{ "mutant_hooks_off", "the map is not kept, and the host is not told",
+	  cfph_set_hooks_off },
+	{ "mutant_ignore_refusal", "a map although contents of free pages matter",
+	  cfph_set_ignore_refusal },
+};
+
+static int cfph_mutant_get(void *data, u64 *value)
+{
+	struct cfph_mutant *mutant = data;
+
+	*value = READ_ONCE(mutant->on);
+	return 0;
+}
+
+static int cfph_mutant_set(void *data, u64 value)
+{
+	struct cfph_mutant *mutant = data;
+	bool on = value;
+	int err = 0;
+
+	mutex_lock(&cfph_mutex);
+	if (on != mutant->on)
+		err = mutant->set(on);
+	if (!err)
+		WRITE_ONCE(mutant->on, on);
+	mutex_unlock(&cfph_mutex);
+
+	if (!err && on) {
+		pr_warn("MUTANT: %s; every migration from now on loses memory\n",
+			mutant->what);
+		add_taint(TAINT_USER, LOCKDEP_STILL_OK);
+	}
+	return err;
 }
 DEFINE_DEBUGFS_ATTRIBUTE(cfph_mutant_fops, cfph_mutant_get, cfph_mutant_set,
 			 "%llu\n");
@@ -227,12 +314,14 @@ DEFINE_DEBUGFS_ATTRIBUTE(cfph_mutant_fops, cfph_mutant_get, cfph_mutant_set,
 static int __init cfph_debug_init(void)
 {
 	struct dentry *dir = debugfs_create_dir("cfph", NULL);
+	unsigned int i;
 
 	debugfs_create_file("verify", 0400, dir, NULL, &cfph_verify_fops);
 	debugfs_create_file("verify_random_ms", 0600, dir, NULL,
 			    &cfph_random_fops);
-	debugfs_create_file("mutant_keep_on_alloc", 0600, dir, NULL,
-			    &cfph_mutant_fops);
+	for (i = 0; i < ARRAY_SIZE(cfph_mutants); i++)
+		debugfs_create_file(cfph_mutants[i].name, 0600, dir,
+				    &cfph_mutants[i], &cfph_mutant_fops);
 	return 0;
 }
 late_initcall(cfph_debug_init);

@@ -367,6 +367,7 @@ int cfph_verify(struct cfph_verdict *verdict);
 
 #ifdef CONFIG_CFPH_DEBUG
 DECLARE_STATIC_KEY_FALSE(cfph_mutant_keep_on_alloc);
+extern bool cfph_mutant_ignore_refusal;
 #endif
 
 /* Shall the alloc hook break the invariant, so that a test can see it fail? */
@@ -374,6 +375,16 @@ static __always_inline bool cfph_keep_on_alloc(void)
 {
 #ifdef CONFIG_CFPH_DEBUG
 	return static_branch_unlikely(&cfph_mutant_keep_on_alloc);
+#else
+	return false;
+#endif
+}
+
+/* Shall a map be kept where it must not? */
+static inline bool cfph_ignore_refusal(void)
+{
+#ifdef CONFIG_CFPH_DEBUG
+	return READ_ONCE(cfph_mutant_ignore_refusal);
 #else
 	return false;
 #endif
