@@ -131,6 +131,9 @@ demo: guest qemu ## migrate a guest with and without hints, print the table (MEM
 check: guest uml qemu qemu-tests fuzz-build ## every test: unit, device, integrity of migrations, mutants (T=name)
 	$(Q)$(TEST_ENV) selftests/run.sh $(T)
 
+check-mutants: guest qemu qemu-tests ## break each rule of the argument on purpose: which test notices
+	$(Q)$(TEST_ENV) selftests/run.sh mutant qtest-cfph-rules
+
 check-debug: ## the tests with a debug kernel (= make check DEBUG=1)
 	$(Q)$(MAKE) check DEBUG=1
 
@@ -139,6 +142,9 @@ soak: guest qemu ## migrations under load, at random, for long (HOURS=1 or MINUT
 
 check-migrate: ## ten minutes of make soak, always the same plan
 	$(Q)$(MAKE) soak MINUTES=10 SEED=1
+
+check-long: ## all that make check has no time for, hours of it (RUNS="soak coverage", RESULTS=dir)
+	$(Q)MAKE="$(MAKE)" SEED=$(SEED) selftests/long.sh $(or $(RESULTS),$(BUILD)/results) $(RUNS)
 
 kunit: uml ## the unit tests alone, in User Mode Linux
 	$(Q)$(TEST_ENV) selftests/run.sh kunit-uml
@@ -186,4 +192,4 @@ PREFIX ?= /usr/local
 export PREFIX DESTDIR ACCEL MEM
 
 FORCE:
-.PHONY: help demo check check-debug check-migrate soak kunit model boot fpctl guest deps fetch prepare lint install clean distclean FORCE
+.PHONY: help demo check check-mutants check-debug check-migrate check-long soak kunit model boot fpctl guest deps fetch prepare lint install clean distclean FORCE

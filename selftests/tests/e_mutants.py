@@ -2,15 +2,17 @@
 """A test that cannot fail is no test: broken on purpose, it must fail.
 
 Each mutant breaks one rule of the safety argument through a switch that exists
-for this.  The migration is the one of migrate-long-round, in which the decision
-matters most; what counts as caught is a page that the comparison of both
+for this: a file in the guest's debugfs, or a property of the device.  Where nothing
+else is said, the migration is the one of migrate-long-round, in which the
+decision matters most; what counts as caught is a page that the comparison of both
 memories, or the guest itself, finds wrong.  A mutant that survives is a
 failure.
 """
 
 from cfphtest import guest, oracle
 from cfphtest.agent import AgentError
-from cfphtest.integrity import load, long_round, need_hints
+from cfphtest.integrity import (CRAWL, load, long_round, need_hints,
+                                several_rounds)
 from cfphtest.registry import Failure, need, test
 from cfphtest.vm import VMError
 
@@ -30,21 +32,21 @@ def evidence(ctx, src, dst):
         found.append(f"comparison: {len(verdict.lost)} pages lost")
     dst.qmp("cont")
     try:
-        guest.check_stress(dst, "check", 40)
+        guest.check_stress(dst, "check", 20)
         guest.check_stamp(dst)
     except (AgentError, VMError) as err:    # or the guest is dead
         found.append(f"guest: {str(err)[:300]}")
     return found
 
 
-def hunt(ctx, spec, prepare=lambda vm: None):
+def hunt(ctx, spec, prepare=lambda vm: None, way=long_round):
     """Migrate until the mutant is caught."""
     for attempt in range(1, TRIES + 1):
         src, dst = ctx.pair(spec)
         load(src, stress_mib=100)
         prepare(src)
         src.sh("churn start --mib 48")
-        need_hints(ctx, long_round(src, dst))
+        need_hints(ctx, way(src, dst))
         found = evidence(ctx, src, dst)
         src.close()
         dst.close()
@@ -52,6 +54,21 @@ def hunt(ctx, spec, prepare=lambda vm: None):
             ctx.say(f"caught in migration {attempt}: " + "; ".join(found))
             return
     raise Survived(f"survived {TRIES} migrations")
+
+
+def guest_mutant(name):
+    """A function that lets the guest's kernel break that rule from now on."""
+    def prepare(vm):
+        knob = guest.debugfs(f"mutant_{name}")
+        vm.sh(f"echo 1 >{knob}")
+        need(vm.sh(f"cat {knob}").strip() == "1", "mutant is not on")
+    return prepare
+
+
+def late_driver(vm):
+    """The driver comes now: to a guest that has booted without it."""
+    vm.sh("insmod /lib/modules/cfph/virtio_balloon.ko")
+    guest.settled(vm)
 
 
 @test("mutant-none", 300)
@@ -67,14 +84,54 @@ def mutant_none(ctx):
 @test("mutant-keep-on-alloc", 300)
 def mutant_keep_on_alloc(ctx):
     """The hook does not clear the bits of allocated pages: caught."""
+    hunt(ctx, ctx.spec(), guest_mutant("keep_on_alloc"))
+
+
+@test("mutant-free-early", 300)
+def mutant_free_early(ctx):
+    """Bits are set as soon as somebody frees a page: caught."""
+    hunt(ctx, ctx.spec(), guest_mutant("free_early"))
+
+
+@test("mutant-hooks-off", 300)
+def mutant_hooks_off(ctx):
+    """The map is not kept any more, and its header says that it is: caught."""
+    hunt(ctx, ctx.spec(), guest_mutant("hooks_off"))
+
+
+@test("mutant-ignore-refusal", 300)
+def mutant_ignore_refusal(ctx):
+    """Hints under init_on_free=1, where new pages are not zeroed: caught."""
     def prepare(vm):
-        knob = guest.debugfs("mutant_keep_on_alloc")
-        vm.sh(f"echo 1 >{knob}")
-        need(vm.sh(f"cat {knob}").strip() in ("1", "Y"), "mutant is not on")
-    hunt(ctx, ctx.spec(), prepare)
+        guest_mutant("ignore_refusal")(vm)
+        late_driver(vm)
+    hunt(ctx, ctx.spec(kernel_args="init_on_free=1 cfph.modules=none"),
+         prepare)
 
 
 @test("mutant-stale-final", 300)
 def mutant_stale_final(ctx):
     """The decision uses the map as read at the last sync: caught."""
     hunt(ctx, ctx.spec(balloon_opts=["x-cfph-debug-stale-final=on"]))
+
+
+@test("mutant-keep-registration", 300)
+def mutant_keep_registration(ctx):
+    """A reset forgets no map, and nobody looks at its header: caught.
+
+    Each of the two would save the guest; qtest-cfph-rules has them alone.
+    """
+    def reset(migration):
+        migration.set(max_bandwidth=CRAWL)
+        migration.src.qmp("system_reset")
+        migration.src.wait_event(lambda e: e["event"] == "RESET", 30)
+        migration.src.boot()
+        load(migration.src, stress_mib=100)
+
+    # The kernel that boots in the middle has no driver: nothing is registered
+    # in place of the old map.
+    hunt(ctx, ctx.spec(reboot=True, kernel_args="cfph.modules=none",
+                       balloon_opts=["x-cfph-debug-keep-registration=on",
+                                     "x-cfph-debug-no-header-check=on"]),
+         late_driver,
+         way=lambda src, dst: several_rounds(src, dst, middle=reset))

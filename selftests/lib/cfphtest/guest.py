@@ -22,7 +22,8 @@ def check_stamp(vm, limit=60):
 def check_stress(vm, command="check", limit=150):
     code, text = vm.run(f"stress {command}", limit)
     if code:
-        raise GuestError(f"{vm.name}: {text.strip()}")
+        raise GuestError(f"{vm.name}: stress {command} exits {code}: "
+                         f"{text.strip()}")
     return {k: int(v) for k, v in re.findall(r"(\w+)=(\d+)", text)}
 
 
