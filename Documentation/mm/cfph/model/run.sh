@@ -47,4 +47,5 @@ for m; do
 	verify "eager-$m" 1 "-D$m"
 	verify "lazy-$m" 1 -DLAZY "-D$m"
 done
+echo "$((n - failed)) passed, $failed failed, 0 skipped"
 [ "$failed" -eq 0 ]
