@@ -22,6 +22,10 @@ def qemu():
     return _path("QEMU")
 
 
+def qemu_img():
+    return _path("QEMU_IMG")
+
+
 def kernel():
     return _path("KERNEL_IMAGE")
 

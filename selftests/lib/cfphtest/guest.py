@@ -32,6 +32,12 @@ def fpctl(vm, words="show"):
     return json.loads(vm.sh(f"fpctl -j {words}"))
 
 
+def cfph_status(vm):
+    """What the device says of itself."""
+    return vm.qmp("qom-get", path="/machine/peripheral/balloon0",
+                  property="cfph-status")
+
+
 def debugfs(name):
     return f"/sys/kernel/debug/cfph/{name}"
 

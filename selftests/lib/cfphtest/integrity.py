@@ -8,7 +8,7 @@ and have the load check all that it holds.
 
 from . import guest, oracle
 from .migrate import UNLIMITED, Migration
-from .registry import need
+from .registry import need, wait_for
 from .vm import VMError
 
 SLOW = 40_000_000       # bytes a second: pages change while a round is sent
@@ -68,6 +68,12 @@ def compare(ctx, src, dst, **options):
     if verdict.lost or verdict.map_lies or verdict.map_gaps:
         raise Lost(f"memory comparison: {verdict}")
     return verdict
+
+
+def wait_registered(src):
+    """Until the device has the guest's map, in the middle of a migration."""
+    wait_for(lambda: guest.cfph_status(src)["registered"],
+             f"{src.name}: no map registered")
 
 
 def resume(dst):

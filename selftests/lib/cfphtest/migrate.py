@@ -22,24 +22,28 @@ def _status(*wanted):
 
 
 class Migration:
-    """One migration from src to dst; dst was started with incoming=True."""
+    """One migration from src to dst; dst was started with incoming=True.
+
+    Without a dst it goes nowhere, and is there to be cancelled.
+    """
 
     def __init__(self, src, dst, bandwidth=UNLIMITED, downtime_ms=300,
                  caps=(), params=None, tcp=False, file=False):
         self.src, self.dst = src, dst
         # In a directory that goes when the destination goes.
-        self.uri = ("tcp:127.0.0.1:0" if tcp else
+        self.uri = ("exec:cat >/dev/null" if not dst else
+                    "tcp:127.0.0.1:0" if tcp else
                     ("file:" if file else "unix:") +
                     os.path.join(dst.tmp, "migration"))
         self._tcp = tcp
         self._file = file       # the destination reads it when it is complete
         caps = [{"capability": c, "state": True} for c in caps]
         if caps:
-            src.qmp("migrate-set-capabilities", capabilities=caps)
-            dst.qmp("migrate-set-capabilities", capabilities=caps)
+            for vm in filter(None, (src, dst)):
+                vm.qmp("migrate-set-capabilities", capabilities=caps)
         self.set(max_bandwidth=bandwidth, downtime_limit=downtime_ms,
                  **(params or {}))
-        if params:
+        if params and dst:
             dst.qmp("migrate-set-parameters", **params)
 
     def set(self, **params):
@@ -48,7 +52,7 @@ class Migration:
     def start(self):
         self.src.take_events()
         self.src.events.clear()
-        if not self._file:
+        if self.dst and not self._file:
             self.dst.qmp("migrate-incoming", uri=self.uri)
         uri = self.uri
         if self._tcp:

@@ -4,6 +4,7 @@
 import contextlib
 import os
 import shutil
+import time
 
 from . import config
 from .vm import VM, Spec
@@ -118,3 +119,14 @@ def need(condition, text):
     """Fail unless it holds."""
     if not condition:
         raise Failure(text)
+
+
+def wait_for(condition, text, limit=60):
+    """Poll what nothing announces; returns what the condition has returned."""
+    end = time.monotonic() + limit * config.patience()
+    while True:
+        result = condition()
+        if result:
+            return result
+        need(time.monotonic() < end, f"not within {limit} s: {text}")
+        time.sleep(0.05)

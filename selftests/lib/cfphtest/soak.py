@@ -6,13 +6,17 @@ is, how it is loaded, and by which way and over which link each hop goes, comes
 from a random generator, so that the same seed makes the same plan.  After each
 hop all memory is compared (see oracle.py) where the way allows it, and the guest
 checks all that it holds.
+
+One of the ways is no migration: the guest is saved to a file (savevm), out of the
+middle of a migration that is given up, and loaded into the next QEMU.
 """
 
 import os
 import random
 
-from . import guest
-from .integrity import compare, load, resume, verify
+from . import guest, snapshot
+from .integrity import (CRAWL, compare, load, resume, verify,
+                        wait_registered)
 from .migrate import UNLIMITED, Migration
 from .registry import need
 
@@ -35,6 +39,7 @@ WAYS = {
     "mapped-ram": (("mapped-ram",), {}),
     "mapped-ram-multifd": (("mapped-ram", "multifd"), {
         "multifd-channels": (2,)}),
+    "savevm": ((), {}),
 }
 CAPABILITIES = sorted({cap for caps, _ in WAYS.values() for cap in caps})
 DEFAULTS = {"zero-page-detection": "multifd", "multifd-compression": "none"}
@@ -42,13 +47,15 @@ LINKS = (50 * MB, 200 * MB, UNLIMITED)
 
 # Small guests go through more hops in the same time.
 MACHINES = (
-    {"mem": "384M"},
+    {"mem": "384M", "disk": True},
     {"mem": "384M", "smp": 4},
     {"mem": "512M", "smp": 1, "backend": "ram"},
     {"mem": "512M", "machine": "q35", "backend": "memfd"},
     {"mem": "512M", "balloon_opts": ["free-page-reporting=on"]},
-    {"mem": "1G", "smp": 4, "shake": True},
+    {"mem": "1G", "smp": 4, "shake": True, "disk": True},
+    {"mem": "1G", "smp": 1, "backend": "memfd"},
     {"mem": "4G", "backend": "ram", "dummy": "128M"},
+    {"mem": "4G", "smp": 1, "machine": "q35", "disk": True},
     {"mem": "6G", "smp": 4},
 )
 
@@ -96,14 +103,38 @@ def _migrate(src, dst, way, caps, params, bandwidth):
     return migration.finish(300)
 
 
+def _save(src, path):
+    """Save a guest that is in the middle of a migration, and stays there.
+
+    While the migration runs QEMU refuses.  It is given up with the guest
+    stopped: the guest that is saved has not heard of that.
+    """
+    _reset(src)
+    migration = Migration(src, None, bandwidth=CRAWL, downtime_ms=1).start()
+    wait_registered(src)
+    try:
+        snapshot.save(src, path)
+        need(False, "saved in the middle of a migration")
+    except snapshot.SnapshotRefused:
+        pass
+    src.qmp("stop")
+    need(guest.cfph_status(src)["session-active"], "no session to be saved")
+    need(migration.cancel() == "cancelled", "not cancelled")
+    snapshot.save(src, path)
+    info = src.qmp("query-migrate")["ram"]
+    need(not info.get("free-pages-skipped"), f"savevm left out pages: {info}")
+
+
 class Chain:
     """One guest on its way."""
 
     def __init__(self, ctx, plan):
         self._ctx, self._plan = ctx, plan
         fields, self._shake = plan.machine()
-        self.spec = ctx.spec(**fields)
         self.name = " ".join(f"{k}={v}" for k, v in sorted(fields.items()))
+        if fields.pop("disk", False):
+            fields["disk"] = ctx.disk()
+        self.spec = ctx.spec(**fields)
         self._vm = ctx.vm(self.spec, "hop0")
         self._vm.boot()
         self.hops = 0
@@ -118,13 +149,31 @@ class Chain:
         """One migration; returns what came out of it."""
         way, caps, params, bandwidth = self._plan.hop()
         self.hops += 1
-        link = ("no limit" if bandwidth == UNLIMITED else
+        link = ("to a file" if way == "savevm" else
+                "no limit" if bandwidth == UNLIMITED else
                 f"{bandwidth // MB} MB/s")
         self.doing = " ".join([f"{self.name}: {way}", link] +
                               [f"{k}={v}" for k, v in params.items()])
+        src = self._vm
+        if way == "savevm":
+            self._vm, text = self._by_snapshot(src)
+        else:
+            self._vm, text = self._by_migration(src, way, caps, params,
+                                                bandwidth)
+        guest.check_console(src)
+        self._ctx.drop(src)
+        if "postcopy-ram" not in caps:
+            resume(self._vm)
+        verify(self._ctx, self._vm, stop=False)
+        need(not guest.fpctl(self._vm)["migration-id"],
+             "the guest believes that the migration goes on")
+        if self._shake:
+            self._vm.sh("shake status", 300)
+        return text
+
+    def _by_migration(self, src, way, caps, params, bandwidth):
         # A postcopy destination has pages to ask for only while it runs.
         running = "postcopy-ram" in caps
-        src = self._vm
         dst = self._ctx.vm(self.spec, f"hop{self.hops}", incoming=True,
                            paused=not running)
         info = _migrate(src, dst, way, caps, params, bandwidth)
@@ -136,15 +185,20 @@ class Chain:
             verdict = compare(self._ctx, src, dst)
             text += (f", {verdict.differ} pages differ, "
                      f"{len(verdict.in_flight)} in flight, the others free")
-        guest.check_console(src)
-        self._ctx.drop(src)
-        if not running:
-            resume(dst)
-        self._vm = dst
-        verify(self._ctx, dst, stop=False)
-        if self._shake:
-            dst.sh("shake status", 300)
-        return text
+        return dst, text
+
+    def _by_snapshot(self, src):
+        path = snapshot.image(os.path.join(self._ctx.logs, "state.qcow2"))
+        _save(src, path)
+        size = os.stat(path).st_blocks >> 11
+        # As the end of a migration does: the next QEMU may use the disk.
+        src.qmp("blockdev-set-active", active=False)
+        dst = self._ctx.vm(self.spec, f"hop{self.hops}", paused=True)
+        snapshot.load(dst, path)
+        os.unlink(path)
+        verdict = compare(self._ctx, src, dst)
+        need(not verdict.differ, f"{verdict.differ} pages differ: {verdict}")
+        return dst, f"{size} MiB saved, {verdict.pages} pages are the same"
 
     def close(self):
         self._ctx.drop(self._vm)

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The state of a whole VM in a file: savevm and loadvm as QMP has them.
+
+The file is a qcow2 image that no device uses; it is open only while a job runs.
+"""
+
+import subprocess
+
+from . import config
+from .vm import VMError
+
+TAG = NODE = "state"
+
+
+class SnapshotRefused(VMError):
+    """QEMU does not want to; the text says why."""
+
+
+def image(path):
+    """A new image for the state of one VM."""
+    subprocess.run([config.qemu_img(), "create", "-q", "-f", "qcow2", path,
+                    "1M"], check=True, stdin=subprocess.DEVNULL)
+    return path
+
+
+def _concluded(event):
+    return (event["event"] == "JOB_STATUS_CHANGE" and
+            event["data"] == {"id": "job", "status": "concluded"})
+
+
+def _job(vm, command, path, limit):
+    vm.qmp("blockdev-add", driver="qcow2", node_name=NODE,
+           file={"driver": "file", "filename": path})
+    try:
+        vm.qmp(command, job_id="job", tag=TAG, vmstate=NODE, devices=[NODE])
+        vm.wait_event(_concluded, limit)
+        job, = vm.qmp("query-jobs")
+        vm.qmp("job-dismiss", id="job")
+    finally:
+        vm.qmp("blockdev-del", node_name=NODE)      # flushed and unlocked
+    if "error" in job:
+        raise SnapshotRefused(f"{vm.name}: {command}: {job['error']}")
+
+
+def save(vm, path, limit=120):
+    """All of the VM goes to the image."""
+    _job(vm, "snapshot-save", path, limit)
+
+
+def load(vm, path, limit=120):
+    """The VM, which is there without -incoming, becomes the one in the image."""
+    _job(vm, "snapshot-load", path, limit)
