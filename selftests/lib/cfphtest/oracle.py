@@ -26,6 +26,7 @@ VMEMMAP = 0xffffea0000000000    # 4-level page tables, nokaslr
 STRUCT_PAGE = 64
 SECTION_PAGES = 32768           # one 2 MiB piece of the page array
 PGTY_BUDDY = 0xf0
+PGTY_OFFLINE = 0xf1             # what a balloon holds
 MAX_ORDER = 10
 
 
@@ -95,12 +96,17 @@ def differing(a, b):
 
 
 class FreePages:
-    """PageBuddy of every page, from the dumped page array."""
+    """PageBuddy of every page, from the dumped page array.
 
-    def __init__(self, vm, dump):
-        self._vm, self._dump = vm, dump
+    @partial: the kernel knows a part of the RAM only, as a crash kernel does;
+    nothing else is free.
+    """
+
+    def __init__(self, vm, dump, partial=False):
+        self._vm, self._dump, self._partial = vm, dump, partial
         self._sections = {}
         self._arrays = {}
+        self.offline = set()    # pages in a balloon
         self.blocks = 0         # free blocks seen, for the sanity check
 
     def _section(self, pfn):
@@ -110,12 +116,16 @@ class FreePages:
         return self._sections[index]
 
     def _load(self, index):
-        virt = VMEMMAP + index * SECTION_PAGES * STRUCT_PAGE
+        size = SECTION_PAGES * STRUCT_PAGE
+        virt = VMEMMAP + index * size
         text = self._vm.hmp(f"gva2gpa {virt:#x}")
         hit = re.search(r"gpa:\s*0x([0-9a-f]+)", text)
-        if not hit:
+        if hit:
+            array = self._dump.read(int(hit[1], 16), size)
+        elif self._partial:
+            array = bytes(size)
+        else:
             raise OracleError(f"no page array at {virt:#x}: {text.strip()}")
-        array = self._dump.read(int(hit[1], 16), SECTION_PAGES * STRUCT_PAGE)
         free = bytearray(SECTION_PAGES)
         owned = bytearray(SECTION_PAGES)
         # compound_head @8 (bit 0: a tail), private @40, page_type @48,
@@ -124,6 +134,8 @@ class FreePages:
                 struct.iter_unpack("<8xQ24xQIi8x", array)):
             head, order, page_type, refcount = fields
             owned[i] = refcount != 0 or head & 1
+            if page_type >> 24 == PGTY_OFFLINE:
+                self.offline.add(index * SECTION_PAGES + i)
             if page_type >> 24 != PGTY_BUDDY:
                 continue
             if order > MAX_ORDER or i & ((1 << order) - 1):
@@ -245,6 +257,8 @@ class Verdict:
         self.midway = []        # where vCPUs stopped with interrupts off
         self.flying = 0         # in the map, no owner, in no list: midway
         self.in_flight = []     # of these, those that differ
+        self.offline = 0        # in a balloon, at the stop
+        self.gone = 0           # of which differ: the host has taken them
         self.lost = []          # owned and not the same: a bug
         self.examples = []      # some of @lost, described
         self.map_leaves = 0     # of the map that was read at the stop
@@ -255,6 +269,7 @@ class Verdict:
         text = (f"{self.pages} pages compared, {self.differ} differ, "
                 f"{self.free} of them free (of {self.free_total} free), "
                 f"{len(self.in_flight)} in the allocator's hands, "
+                f"{self.gone} in the balloon (of {self.offline}), "
                 f"{len(self.lost)} LOST; map at the stop: "
                 f"{self.map_leaves} leaves, {len(self.map_lies)} lies, "
                 f"{len(self.map_gaps)} gaps")
@@ -264,9 +279,14 @@ class Verdict:
             text += "; lost: " + ", ".join(self.examples)
         return text
 
-    def judge(self, vm, dump, ranges, leaves, changed):
-        """Sort the errors of the map in @leaves, and the pages @changed."""
-        pages = FreePages(vm, dump)
+    def judge(self, vm, dump, ranges, leaves, changed, partial=False,
+              balloon=False):
+        """Sort the errors of the map in @leaves, and the pages @changed.
+
+        @balloon: the device discards what the guest has put into the balloon,
+        on the source, so that there is nothing to be lost.
+        """
+        pages = FreePages(vm, dump, partial)
         self.pages = _count(ranges)
         self.free_total = pages.total(ranges)
         if not self.free_total:
@@ -278,6 +298,10 @@ class Verdict:
         self.differ = len(changed)
         self.free = sum(pages.is_free(pfn) for pfn in changed)
         owned = [pfn for pfn in changed if not pages.is_free(pfn)]
+        self.offline = len(pages.offline)
+        if balloon:
+            self.gone = len(pages.offline.intersection(owned))
+            owned = [pfn for pfn in owned if pfn not in pages.offline]
         flying = self._flying(pages, lies)
         self.flying = len(flying)
         self.map_lies = [pfn for pfn in lies if pfn not in flying]
@@ -295,10 +319,11 @@ class Verdict:
         return unowned if len(blocks) <= len(self.midway) else set()
 
 
-def compare(src, dst, directory, no_kernel=False):
+def compare(src, dst, directory, no_kernel=False, **how):
     """Compare two stopped guests; returns a Verdict.
 
     @no_kernel: no Linux with a page array runs in it: no page counts as free.
+    @how: options of Verdict.judge()
     """
     for vm in (src, dst):
         running = vm.qmp("query-status")["running"]
@@ -317,7 +342,8 @@ def compare(src, dst, directory, no_kernel=False):
             verdict.lost = changed
             verdict.differ = len(changed)
         else:
-            verdict.judge(src, a, ranges, decided_leaves(src), changed)
+            verdict.judge(src, a, ranges, decided_leaves(src), changed,
+                          **how)
     finally:
         a.close()
         b.close()

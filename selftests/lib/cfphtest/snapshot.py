@@ -31,13 +31,16 @@ def _concluded(event):
 def _job(vm, command, path, limit):
     vm.qmp("blockdev-add", driver="qcow2", node_name=NODE,
            file={"driver": "file", "filename": path})
+    vm.qmp(command, job_id="job", tag=TAG, vmstate=NODE, devices=[NODE])
+    vm.wait_event(_concluded, limit)
+    job, = vm.qmp("query-jobs")
+    vm.qmp("job-dismiss", id="job")
     try:
-        vm.qmp(command, job_id="job", tag=TAG, vmstate=NODE, devices=[NODE])
-        vm.wait_event(_concluded, limit)
-        job, = vm.qmp("query-jobs")
-        vm.qmp("job-dismiss", id="job")
-    finally:
         vm.qmp("blockdev-del", node_name=NODE)      # flushed and unlocked
+    except vm.QMPExecuteError:
+        # A load that fails in the middle leaves its file open.
+        if "error" not in job:
+            raise
     if "error" in job:
         raise SnapshotRefused(f"{vm.name}: {command}: {job['error']}")
 
