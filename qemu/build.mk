@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Builds QEMU: the emulator and qemu-img for everybody, the qtest programs when
-# the tests ask for them.
+# the tests ask for them.  COVERAGE=1 makes another one with line counters in our
+# own files, in a build directory of its own.
 
-QEMU_BUILD      := $(BUILD)/qemu
+QEMU_NAME       := qemu$(if $(COVERAGE),-coverage)
+QEMU_BUILD      := $(BUILD)/$(QEMU_NAME)
 QEMU            := $(QEMU_BUILD)/qemu-system-x86_64
 QEMU_IMG        := $(QEMU_BUILD)/qemu-img
-QEMU_CONFIGURED := $(STAMP)/qemu.configured
-QEMU_BUILT      := $(STAMP)/qemu.built
-QEMU_TESTS_BUILT := $(STAMP)/qemu-tests.built
+QEMU_CONFIGURED := $(STAMP)/$(QEMU_NAME).configured
+QEMU_BUILT      := $(STAMP)/$(QEMU_NAME).built
+QEMU_TESTS_BUILT := $(STAMP)/$(QEMU_NAME)-tests.built
 QEMU_TESTS      := $(addprefix tests/qtest/,virtio-balloon-cfph-test \
 	virtio-balloon-cfph-events-test virtio-balloon-cfph-hostile-test virtio-balloon-cfph-rules-test tcg-dirty-log-test)
 
@@ -29,29 +31,31 @@ QEMU_OPTIONS := --target-list=x86_64-softmmu --with-pkgversion=cfph \
 
 # The build runs meson again by itself, so both steps need the same meson.
 QEMU_ENV = $(CLEAN_ENV) $(CCACHE_ENV) PYTHONPATH=$(BUILD)/meson/usr/lib/python3/dist-packages
+QEMU_WRAPPER := $(if $(COVERAGE),$(TOP)/tools/build/cc-coverage.sh)
+QEMU_CC = $(strip $(QEMU_WRAPPER) $(CCACHE) gcc)
 NINJA = $(QEMU_ENV) ninja -C $(QEMU_BUILD) -j$(JOBS)
 
-$(STAMP)/qemu.options: FORCE | deps
+$(STAMP)/$(QEMU_NAME).options: FORCE | deps
 	$(call write_if_changed,$(QEMU_OPTIONS) $(CCACHE))
 
 # A failed configure leaves nothing behind that a later one could trip over.
-$(QEMU_CONFIGURED): $(QEMU_UNPACKED) $(STAMP)/qemu.options $(MESON) | $(QEMU_PREPARED)
+$(QEMU_CONFIGURED): $(QEMU_UNPACKED) $(STAMP)/$(QEMU_NAME).options $(MESON) $(QEMU_WRAPPER) | $(QEMU_PREPARED)
 	$(Q)rm -rf $(QEMU_BUILD)
 	$(Q)mkdir -p $(QEMU_BUILD)
-	$(Q)cd $(QEMU_BUILD) && $(RUN) "qemu configure" $(LOG)/qemu-configure.log $(QEMU_ENV) \
-		../src/qemu/configure --python=/usr/bin/python3 --cc="$(CCACHE) gcc" $(QEMU_OPTIONS)
+	$(Q)cd $(QEMU_BUILD) && $(RUN) "$(QEMU_NAME) configure" $(LOG)/$(QEMU_NAME)-configure.log $(QEMU_ENV) \
+		../src/qemu/configure --python=/usr/bin/python3 --cc="$(QEMU_CC)" $(QEMU_OPTIONS)
 	$(Q)touch $@
 
 # Run from its build directory QEMU takes every path from qemu-bundle/, the
 # firmware's too: the links make -L unnecessary.
 $(QEMU_BUILT): $(QEMU_CONFIGURED) $(QEMU_PREPARED)
-	$(Q)$(RUN) qemu $(LOG)/qemu.log $(NINJA) qemu-system-x86_64 qemu-img
+	$(Q)$(RUN) $(QEMU_NAME) $(LOG)/$(QEMU_NAME).log $(NINJA) qemu-system-x86_64 qemu-img
 	$(Q)for d in $(QEMU_FIRMWARE); do \
 		mkdir -p $(QEMU_BUILD)/qemu-bundle$${d%/*} && ln -sfn $$d $(QEMU_BUILD)/qemu-bundle$$d; done
 	$(Q)touch $@
 
 $(QEMU_TESTS_BUILT): $(QEMU_BUILT)
-	$(Q)$(RUN) qemu-tests $(LOG)/qemu-tests.log $(NINJA) $(QEMU_TESTS)
+	$(Q)$(RUN) $(QEMU_NAME)-tests $(LOG)/$(QEMU_NAME)-tests.log $(NINJA) $(QEMU_TESTS)
 	$(Q)touch $@
 
 $(QEMU) $(QEMU_IMG): $(QEMU_BUILT) ;
