@@ -18,9 +18,10 @@ endif
 #? KDIR=dir      kernel tree to start from (copied, never written) instead of Debian's 6.12
 #? QDIR=dir      QEMU tree to start from (copied, never written) instead of Debian's 10.0
 #? DEBUG=1       guest kernel with lockdep, KASAN and other debug options
+#? COVERAGE=1    guest kernel and QEMU with counters of executed lines, as make coverage uses
 #? ACCEL=kvm|tcg accelerator for demo, check and boot; without it KVM is probed with a real boot
 #? MEM=8G        guest memory of demo and boot
-#? T=name        check: only the tests whose name has this in it
+#? T=name        check, coverage: only the tests whose name has this in it
 #? DL=dir        keep downloads there instead of $(BUILD)/download
 #? DEBIAN_MIRROR=uri  when apt's configuration names no Debian mirror
 #? DESTDIR= PREFIX=   install
@@ -137,6 +138,12 @@ check-mutants: guest qemu qemu-tests ## break each rule of the argument on purpo
 check-debug: ## the tests with a debug kernel (= make check DEBUG=1)
 	$(Q)$(MAKE) check DEBUG=1
 
+coverage: ## lines of our own files that tests execute (T=name, V=1 names the others, OUT=file.json)
+	$(Q)$(MAKE) coverage-table COVERAGE=1
+
+coverage-table: guest qemu qemu-tests
+	$(Q)$(TEST_ENV) selftests/coverage $(T)
+
 soak: guest qemu ## migrations under load, at random, for long (HOURS=1 or MINUTES= or HOPS=, SEED=)
 	$(Q)$(TEST_ENV) HOURS=$(HOURS) MINUTES=$(MINUTES) HOPS=$(HOPS) SEED=$(SEED) selftests/soak
 
@@ -192,4 +199,4 @@ PREFIX ?= /usr/local
 export PREFIX DESTDIR ACCEL MEM
 
 FORCE:
-.PHONY: help demo check check-mutants check-debug check-migrate check-long soak kunit model boot fpctl guest deps fetch prepare lint install clean distclean FORCE
+.PHONY: help demo check check-mutants check-debug check-migrate check-long soak kunit model boot fpctl guest deps fetch prepare lint install clean distclean coverage coverage-table FORCE

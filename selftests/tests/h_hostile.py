@@ -78,6 +78,7 @@ def come_and_go(ctx, vm, exposed):
 
 
 def switch_off(vm):
+    vm.keep_counters()
     vm.sh("(usleep 100000; poweroff -f) >/dev/null 2>&1 &")
     vm.wait_event(lambda e: e["event"] == "SHUTDOWN", 60)
     guest.check_console(vm)

@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import time
 
-from . import config
+from . import config, coverage
 from .agent import Agent, AgentError
 from .process import die_with_parent
 
@@ -217,7 +217,18 @@ class VM:
     def __exit__(self, *exc):
         self.close()
 
+    def keep_counters(self):
+        """For make coverage; a guest that cannot tell fails no test."""
+        if not coverage.wanted() or not self._qmp:
+            return
+        with contextlib.suppress(VMError, AgentError, OSError, ValueError):
+            # One that has moved away took its counters along.
+            if self.qmp("query-status")["status"] == "running":
+                coverage.keep(self.agent, os.path.join(
+                    self._logs, f"{self.name}-{self.pid}"))
+
     def close(self):
+        self.keep_counters()
         self.agent.close()
         if self._proc and self._proc.poll() is None:
             self._proc.terminate()
