@@ -35,6 +35,16 @@ def system_map():
     return _path("SYSTEM_MAP")
 
 
+def kernel_has(option):
+    """Is it in the configuration of that kernel?  Not if there is none."""
+    path = os.path.join(os.path.dirname(os.environ.get("SYSTEM_MAP", "")),
+                        ".config")
+    if not os.path.exists(path):
+        return False
+    with open(path, encoding="ascii") as lines:
+        return f"{option}=y\n" in lines
+
+
 def initramfs():
     return _path("INITRAMFS")
 

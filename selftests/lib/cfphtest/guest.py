@@ -42,14 +42,19 @@ def debugfs(name):
     return f"/sys/kernel/debug/cfph/{name}"
 
 
-def settled(vm):
-    """Wait until the map is ready; the kernel builds it in the background."""
-    code, text = vm.run(
+def until_shown(vm, pattern, text):
+    """Wait until fpctl show has this (a regular expression, no blanks)."""
+    code, said = vm.run(
         "for i in $(seq 1 400); do fpctl -j show | tr -d ' ' | "
-        "grep -q '\"state\":\"ready\"' && exit 0; usleep 50000; done; "
+        f"grep -qE '{pattern}' && exit 0; usleep 50000; done; "
         "fpctl show; exit 1")
     if code:
-        raise GuestError(f"{vm.name}: the map does not get ready: {text}")
+        raise GuestError(f"{vm.name}: {text}: {said}")
+
+
+def settled(vm):
+    """Wait until the map is ready; the kernel builds it in the background."""
+    until_shown(vm, '"state":"ready"', "the map does not get ready")
 
 
 def check_map(vm):
