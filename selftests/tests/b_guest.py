@@ -98,10 +98,13 @@ def refused(ctx, args, reason):
 
 @test("guest-refusals")
 def guest_refusals(ctx):
-    """init_on_free, page_poison and cfph=off: refused, with the reason."""
+    """init_on_free, page_poison, cfph=off: refused, with the reason."""
     refused(ctx, "init_on_free=1", "init-on-free")
     refused(ctx, "page_poison=1", "page-poisoning")
     refused(ctx, "cfph=off", "boot-parameter")
+    vm = boot(ctx, kernel_args="cfph=maybe")
+    need("cfph=maybe is unknown" in vm.sh("dmesg"), "a typing error is obeyed")
+    settled(vm)
 
 
 def thread_state(vm):
@@ -143,6 +146,63 @@ def guest_map(ctx):
         vm.sh("echo 1 >/proc/sys/vm/compact_memory")
     guest.check_stress(vm, "stop")
     ctx.say(guest.check_map(vm))
+    guest.check_console(vm)
+
+
+@test("guest-oracle")
+def guest_oracle(ctx):
+    """The oracle itself: with a hook that does nothing it complains."""
+    vm = boot(ctx)
+    settled(vm)
+    verify, random, mutant = (guest.debugfs(name) for name in (
+        "verify", "verify_random_ms", "mutant_keep_on_alloc"))
+    vm.sh(f"fpctl stop; [ $(cat {verify}) = off ] && fpctl start")
+    settled(vm)
+    need(vm.run(f"echo 60001 >{random}")[0], "a minute is the longest")
+    guest.check_map(vm)
+    guest.check_console(vm)
+
+    vm.sh(f"echo 1 >{mutant}")
+    need(vm.sh(f"cat {mutant}").strip() == "1", "the mutant is not on")
+    vm.sh("memhog --percent 30")
+    bad = vm.sh(f"cat {verify}").strip()
+    ctx.say(bad)
+    need(re.fullmatch(r"bad pfn=0x[0-9a-f]+ map=free buddy=used", bad), bad)
+    # The random one complains once, then it stops by itself.
+    vm.sh(f"echo 10 >{random}; for i in $(seq 1 400); do "
+          f"[ $(cat {random}) = 0 ] && exit 0; usleep 50000; done; exit 1")
+    complaints = vm.console_text().count(
+        "is free in the map, but not free in the buddy lists")
+    need(complaints == 2, f"{complaints} complaints in the kernel log")
+
+    # A new map is right again.
+    vm.sh(f"echo 0 >{mutant}; fpctl stop; fpctl start")
+    ctx.say(guest.check_map(vm))
+
+
+@test("guest-interleaved")
+def guest_interleaved(ctx):
+    """Two nodes' zones lie one within the other: the map is right."""
+    extra = []
+    for node in range(2):       # ram<node>: what the machine has at first
+        extra += ["-object", f"memory-backend-ram,id=ram{node},size=256M",
+                  "-numa", f"node,nodeid={node},memdev=ram{node}"]
+    for i in range(3):          # nodes 0, 1, 0: the first one's zone spans all
+        extra += ["-object", f"memory-backend-ram,id=hp{i},size=128M",
+                  "-device", f"pc-dimm,id=dimm{i},memdev=hp{i},node={i % 2}"]
+    vm = boot(ctx, mem="512M", mem_opts="slots=3,maxmem=2G", extra=extra)
+    settled(vm)
+    zones = guest.fpctl(vm, "stats zone")["zones"]
+    zones = {zone["node"]: zone for zone in zones if zone["name"] == "Normal"}
+    outer, inner = zones[0], zones[1]
+    need(outer["start-pfn"] < inner["start-pfn"] <
+         outer["start-pfn"] + outer["spanned-pages"], f"zones: {zones}")
+    vm.sh("stress start --mib 300", 120)
+    for _ in range(5):
+        guest.check_map(vm)
+    vm.sh("fpctl stop; fpctl start")    # a scan with both of them there
+    ctx.say(guest.check_map(vm))
+    guest.check_stress(vm, "stop")
     guest.check_console(vm)
 
 
