@@ -4,7 +4,7 @@
 import json
 import re
 
-from cfphtest import clients, guest
+from cfphtest import clients, guest, programs
 from cfphtest.clients import good, steps
 from cfphtest.integrity import (UNLIMITED, SLOW, compare, need_hints, resume,
                                 several_rounds)
@@ -25,7 +25,7 @@ def boot(ctx, **fields):
     vm = ctx.vm(ctx.spec(mem=MEM, **fields), "guest",
                 initrd=clients.initrd(ctx))
     vm.boot()
-    clients.unpack(vm)
+    programs.unpack(vm)
     return vm
 
 
@@ -332,7 +332,7 @@ def watched(vm):
 def netlink_migrate(ctx):
     """min-order, watermark, rate in a migration; its events; memory is right."""
     src, dst = ctx.pair(ctx.spec(mem=MEM), initrd=clients.initrd(ctx))
-    clients.unpack(src)
+    programs.unpack(src)
     guest.settled(src)
     good(src, ["do", "set", {"interval-ms": 20, "min-order": 9, "buffers": 1,
                              "batch": 16, "drain": "round"}])
@@ -398,7 +398,7 @@ def netlink_refused(ctx):
     vm.close()
 
     src, dst = ctx.pair(ctx.spec(mem=MEM), initrd=clients.initrd(ctx))
-    clients.unpack(src)
+    programs.unpack(src)
     guest.settled(src)
     tracing = "/sys/kernel/tracing"
     src.sh(f"echo 1 >{tracing}/events/cfph/cfph_refuse/enable")

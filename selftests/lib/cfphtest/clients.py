@@ -6,16 +6,12 @@ iproute2.  Only what is needed of Python's library goes in: the modules that ynl
 has loaded, once it has read and checked our spec here on the host.
 """
 
-import io
 import json
 import os
-import re
-import shutil
 import subprocess
-import tarfile
 
-from . import config
-from .registry import Failure, Skip
+from . import config, programs
+from .registry import Failure
 
 PYTHON = "/usr/bin/python3"
 YNL = "tools/net/ynl"
@@ -106,19 +102,6 @@ for words in json.loads(sys.argv[1]):
 """
 
 
-def _libraries(program):
-    done = subprocess.run(["ldd", program], capture_output=True, text=True,
-                          check=False)
-    return re.findall(r"(?:=> |^\s+)(/\S+) \(", done.stdout, re.M)
-
-
-def _find(program, package):
-    path = shutil.which(program, path="/usr/bin:/usr/sbin:/bin:/sbin")
-    if not path:
-        raise Skip(f"no {program}: install {package}")
-    return path
-
-
 def _python_files(linux):
     done = subprocess.run(
         [PYTHON, "-c", MODULES, os.path.join(linux, YNL),
@@ -135,47 +118,22 @@ def _python_files(linux):
     return files
 
 
-def _data(tar, name, text, mode):
-    info = tarfile.TarInfo(name)
-    info.size, info.mode = len(text), mode
-    tar.addfile(info, io.BytesIO(text.encode()))
-
-
-def archive(path):
-    """Write it; raises Skip if the host has not got one of the clients."""
-    linux = config.linux_src()
-    programs = [_find("genl-ctrl-list", "libnl-utils"),
-                _find("genl", "iproute2")]
-    files = _python_files(linux)
-    libraries = set()
-    for name in programs + [PYTHON] + [f for f in files if ".so" in f]:
-        libraries.update(_libraries(name))
-
-    with tarfile.open(path, "w", dereference=True) as tar:
-        for name in sorted(files | libraries | set(programs) | {PYTHON}):
-            inside = name
-            if name.startswith(linux + "/"):
-                inside = TREE + name[len(linux):]
-            # A cached module may not have been written by this user.
-            if os.path.exists(name):
-                tar.add(name, inside.lstrip("/"), recursive=False)
-        for name in ("cli.py",):
-            tar.add(os.path.join(linux, YNL, name),
-                    f"{TREE}/{YNL}/{name}".lstrip("/"))
-        for name in (SPEC, "Documentation/netlink/genetlink.yaml"):
-            tar.add(os.path.join(linux, name), f"{TREE}/{name}".lstrip("/"))
-        _data(tar, "usr/bin/cfph-nl", NL, 0o755)
-    return path
-
-
 def initrd(ctx):
-    """An initramfs for ctx.vm(); call unpack() in the booted guest."""
-    tar = archive(os.path.join(ctx.logs, "clients.tar"))
-    return ctx.initrd_with({"/clients.tar": tar})
-
-
-def unpack(vm):
-    vm.sh("tar xf /clients.tar -C / && rm /clients.tar", 120)
+    """An initramfs for ctx.vm(); call programs.unpack() in the booted guest."""
+    linux = config.linux_src()
+    listers = [programs.find("genl-ctrl-list", "libnl-utils"),
+               programs.find("genl", "iproute2")]
+    python = _python_files(linux)
+    # A cached module may not have been written by this user.
+    inside = {name: name for name in python if os.path.exists(name)}
+    inside.update(programs.with_libraries(
+        listers + [PYTHON] + [name for name in python if ".so" in name]))
+    for name in (f"{YNL}/cli.py", SPEC, "Documentation/netlink/genetlink.yaml"):
+        inside[os.path.join(linux, name)] = os.path.join(linux, name)
+    return programs.initrd(
+        ctx, {TREE + name[len(linux):] if name.startswith(linux + "/") else
+              name: source for name, source in inside.items()},
+        {"/usr/bin/cfph-nl": NL})
 
 
 def steps(vm, *words, limit=120):

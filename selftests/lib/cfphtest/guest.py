@@ -66,6 +66,12 @@ def check_map(vm):
     return text
 
 
+def watch_map(vm):
+    """From now on that oracle looks at a leaf at random, 4 times a second."""
+    knob = debugfs("verify_random_ms")
+    vm.sh(f"[ ! -e {knob} ] || echo 250 >{knob}")
+
+
 def check_leaks(vm):
     """kmemleak, where the kernel has it: nothing of ours is lost."""
     # Twice: an object that is only in a register at the first look is not lost.

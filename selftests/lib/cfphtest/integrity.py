@@ -23,9 +23,8 @@ class Lost(VMError):
 
 def load(vm, stamp_mib=24, stress_mib=None, workers=3):
     """Start the workloads; returns when memory has been used up once."""
-    if vm.spec.hints == "cfph":     # the map oracle, all the time
-        knob = guest.debugfs("verify_random_ms")
-        vm.sh(f"[ ! -e {knob} ] || echo 250 >{knob}")
+    if vm.spec.hints == "cfph":
+        guest.watch_map(vm)
     vm.sh(f"stamp start --mib {stamp_mib}")
     stress_mib = stress_mib or (vm.spec.mem >> 20) * 35 // 100
     disk = " --disk /dev/vda" if vm.spec.disk else ""
