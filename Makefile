@@ -65,10 +65,11 @@ DEBS_QEMU   := ninja-build python3-venv libglib2.0-dev zlib1g-dev libaio-dev lib
 DEBS_FUZZ   := clang libclang-rt-dev llvm
 DEBS_FPCTL  := libnl-3-dev libnl-genl-3-dev valgrind jq
 DEBS_GUEST  := busybox-static trace-cmd libnl-utils iproute2
+DEBS_PEERS  := stress-ng stressapptest
 DEBS_MODEL  := spin gcc libc6-dev
 DEBS_KVM    := busybox-static python3 binutils xz-utils
 DEBS_LINT   := sparse shellcheck mandoc codespell perl
-DEBS        := $(DEBS_BUILD) $(DEBS_KERNEL) $(DEBS_QEMU) $(DEBS_FUZZ) $(DEBS_FPCTL) $(DEBS_GUEST)
+DEBS        := $(DEBS_BUILD) $(DEBS_KERNEL) $(DEBS_QEMU) $(DEBS_FUZZ) $(DEBS_FPCTL) $(DEBS_GUEST) $(DEBS_PEERS)
 
 # Looked up when a recipe needs it, because `make deps` may have to install it.
 CCACHE      = $(notdir $(shell command -v ccache))
