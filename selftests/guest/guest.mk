@@ -21,6 +21,12 @@ $(GUEST_BUILD)/cfph-load: $(GUEST_LOAD_SRC) $(GUEST_LOAD_HDR)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(GUEST_CFLAGS) -o $@ $(GUEST_LOAD_SRC)
 
+GUEST_FUZZ_SRC := $(addprefix $(GUEST_DIR)/,nlfuzz.c nlmake.c pattern.c ctl.c)
+
+$(GUEST_BUILD)/nlfuzz: $(GUEST_FUZZ_SRC) $(addprefix $(GUEST_DIR)/,nlfuzz.h pattern.h ctl.h) uapi/linux/cfph.h
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(GUEST_CFLAGS) -Iuapi -o $@ $(GUEST_FUZZ_SRC)
+
 $(GUEST_BUILD)/agent: $(GUEST_DIR)/agent.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(GUEST_CFLAGS) -o $@ $<
@@ -35,7 +41,7 @@ $(GUEST_BUILD)/gen_init_cpio: $(LINUX_SRC)/usr/gen_init_cpio.c
 
 $(INITRAMFS): $(GUEST_DIR)/init $(GUEST_DIR)/cpio-list.sh $(GUEST_DIR)/cpio.sh \
 	      $(GUEST_BUILD)/cfph-load $(GUEST_BUILD)/agent \
-	      $(GUEST_BUILD)/kexec-now $(GUEST_BUILD)/gen_init_cpio $(GUEST_MODULES) $(FPCTL)
+	      $(GUEST_BUILD)/nlfuzz $(GUEST_BUILD)/kexec-now $(GUEST_BUILD)/gen_init_cpio $(GUEST_MODULES) $(FPCTL)
 	@echo "  CPIO    $@"
 	$(Q)$(GUEST_DIR)/cpio-list.sh $(GUEST_DIR)/init $(GUEST_BUSYBOX) \
 		$(GUEST_BUILD) $(GUEST_MODULES) -- $(FPCTL) $(GUEST_PROGRAMS) \

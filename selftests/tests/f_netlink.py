@@ -2,6 +2,8 @@
 """The netlink family, asked by clients that are not ours."""
 
 import json
+import os
+import random
 import re
 
 from cfphtest import clients, guest, programs
@@ -230,11 +232,16 @@ def netlink_namespaces(ctx):
 
 # --- tunables ---
 
-def thread(vm):
-    """(nice, CPUs) of kcfphd."""
+def thread_pid(vm):
     pid = vm.sh("for p in /proc/[0-9]*; do [ \"$(cat $p/comm 2>/dev/null)\" "
                 "= kcfphd ] && basename $p; done; true").strip()
     need(pid, "no thread kcfphd")
+    return pid
+
+
+def thread(vm):
+    """(nice, CPUs) of kcfphd."""
+    pid = thread_pid(vm)
     stat = vm.sh(f"cat /proc/{pid}/stat").split(") ")[1].split()
     cpus = re.search(r"Cpus_allowed_list:\s*(\S+)",
                      vm.sh(f"cat /proc/{pid}/status"))
@@ -302,6 +309,95 @@ def netlink_set(ctx):
     show, stats = good(vm, ["do", "get"], ["do", "stats-get"])
     need((show["nice"], show["cpus"]) == (5, "1"), str(show))
     need(stats["resets"] == 1, f"resets: {stats}")
+    guest.check_console(vm)
+
+
+# --- noise ---
+
+FUZZ_SECONDS = 8
+DRIVER = "/sys/bus/virtio/drivers/virtio_balloon"
+FAULTS = "/sys/kernel/debug"
+# Both successes and refusals of every kind must be among what has come back.
+SEEN = ("probes", "replies", "dumps", "events", "overruns", "truncated", "ACK",
+        "EPERM", "EINVAL", "ERANGE", "EOPNOTSUPP", "ENODATA", "EMSGSIZE")
+
+
+def fuzz(ctx, vm, options, meanwhile):
+    """Run nlfuzz, and meanwhile() again and again; what it has counted."""
+    vm.sh("rm -f /tmp/fuzz.*; (nlfuzz -p 4 " + options + " >/tmp/fuzz.log 2>&1"
+          " </dev/null; echo $? >/tmp/fuzz.code) >/dev/null 2>&1 &")
+    times = 0
+    while vm.run("[ -s /tmp/fuzz.code ]")[0]:
+        meanwhile()
+        times += 1
+    said = vm.sh("cat /tmp/fuzz.log")
+    ctx.say(f"{said.strip().splitlines()[-1]}; {times} times on and off")
+    need(vm.sh("cat /tmp/fuzz.code").strip() == "0", said[-600:])
+    return {name: int(n) for name, n in re.findall(r"(\w+)=(\d+)", said)}
+
+
+def faults_of(vm, percent):
+    """That many allocations fail, of the tasks that are marked for it."""
+    for name in ("failslab", "fail_page_alloc"):
+        for file, value in (("task-filter", "Y"), ("verbose", 0),
+                            ("times", -1), ("ignore-gfp-wait", "N"),
+                            ("probability", percent)):
+            vm.sh(f"echo {value} >{FAULTS}/{name}/{file}")
+    vm.sh(f"echo 0 >{FAULTS}/fail_page_alloc/min-order")
+
+
+def without_memory(ctx, vm, seed, dev):
+    """Allocations fail: of who asks, of the thread, of the driver's probe."""
+    faults_of(vm, 5)
+    seen = fuzz(ctx, vm, f"-f -s {seed} -t {FUZZ_SECONDS}",
+                lambda: vm.sh("fpctl stop; fpctl start"))
+    need(seen.get("ENOMEM", 0) + seen.get("ENOBUFS", 0), "nothing has failed")
+    faults_of(vm, 20)
+    before = guest.fpctl(vm, "stats")["refused"]
+    pid = thread_pid(vm)
+    vm.sh(f"echo 1 >/proc/{pid}/make-it-fail")
+    for _ in range(400):
+        vm.sh("fpctl stop; fpctl start; usleep 20000")
+        if guest.fpctl(vm, "stats")["refused"] > before:
+            break
+    else:
+        need(False, "the thread has never failed to make a map")
+    vm.sh(f"echo 0 >/proc/{pid}/make-it-fail")
+    faults_of(vm, 2)
+    bound = 0
+    for _ in range(10):
+        vm.sh(f"echo {dev} >{DRIVER}/unbind; (echo 1 >/proc/self/make-it-fail;"
+              f" echo {dev} >{DRIVER}/bind) 2>/dev/null; true")
+        bound += not vm.run(f"[ -e {DRIVER}/{dev} ]")[0]
+        vm.run(f"[ -e {DRIVER}/{dev} ] || echo {dev} >{DRIVER}/bind")
+    ctx.say(f"the driver was bound in {bound} of 10 times")
+    faults_of(vm, 0)
+
+
+@test("netlink-fuzz", 240)
+def netlink_fuzz(ctx):
+    """Noise from root and from a user, while the map comes and goes."""
+    seed = int(os.environ.get("SEED") or random.randrange(1 << 32))
+    vm = ready(ctx.vm(ctx.spec(), "guest").boot())
+    guest.watch_map(vm)
+    dev = vm.sh(f"basename $(ls -d {DRIVER}/virtio*)").strip()
+    seen = fuzz(ctx, vm, f"-s {seed} -t {FUZZ_SECONDS}",
+                lambda: vm.sh("fpctl stop && fpctl start && "
+                              f"echo {dev} >{DRIVER}/unbind && "
+                              f"echo {dev} >{DRIVER}/bind"))
+    missing = [name for name in SEEN if not seen.get(name)]
+    need(not missing, f"never seen: {', '.join(missing)}")
+    if not vm.run(f"[ -e {FAULTS}/failslab ]")[0]:
+        without_memory(ctx, vm, seed, dev)
+
+    vm.sh("fpctl set " + " ".join(f"{key} {value}"
+                                  for key, value in DEFAULTS.items()))
+    ready(vm)
+    show = guest.fpctl(vm)
+    need({key: str(show[key]) for key in DEFAULTS} ==
+         {key: str(value) for key, value in DEFAULTS.items()}, f"{show}")
+    ctx.say(f"map: {guest.check_map(vm)}")
+    guest.check_leaks(vm)
     guest.check_console(vm)
 
 
