@@ -87,6 +87,8 @@ def verify(ctx, vm, stop=True):
     guest.check_stamp(vm)
     if vm.spec.hints == "cfph":
         ctx.say(f"{vm.name}: map: {guest.check_map(vm)}")
+    if stop:
+        guest.check_leaks(vm)
     guest.check_console(vm)
 
 
