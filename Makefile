@@ -17,7 +17,7 @@ endif
 #? JOBS=n        parallel jobs of the compilers
 #? KDIR=dir      kernel tree to start from (copied, never written) instead of Debian's 6.12
 #? QDIR=dir      QEMU tree to start from (copied, never written) instead of Debian's 10.0
-#? DEBUG=1       guest kernel with lockdep, KASAN and other debug options
+#? DEBUG=1       guest kernel with lockdep, KASAN and other debug options; DEBUG=kcsan: data races
 #? COVERAGE=1    guest kernel and QEMU with counters of executed lines, as make coverage uses
 #? ACCEL=kvm|tcg accelerator for demo, check and boot; without it KVM is probed with a real boot
 #? MEM=8G        guest memory of demo and boot
@@ -140,10 +140,15 @@ check-mutants: guest qemu qemu-tests ## break each rule of the argument on purpo
 # guest that is five times slower.
 DEBUG_TESTS := kunit-guest guest-map guest-reload netlink-fuzz netlink-set \
 	migrate-hints migrate-hotplug hostile-flood hostile-hold hostile-unplug \
-	hostile-broken peers-stress-ng-vm
+	hostile-broken no-memory peers-stress-ng-vm
+KCSAN_TESTS := guest-map guest-reload netlink-set netlink-dumps netlink-fuzz \
+	migrate-hints migrate-hotplug hostile-flood
 
 check-debug: ## chosen tests with lockdep, KASAN, kmemleak... in the guest (T=name)
 	$(Q)$(MAKE) check-guest DEBUG=1 T="$(or $(T),$(DEBUG_TESTS))"
+
+check-kcsan: ## chosen tests with the detector of data races in the guest (T=name)
+	$(Q)$(MAKE) check-guest DEBUG=kcsan T="$(or $(T),$(KCSAN_TESTS))"
 
 check-guest: guest qemu
 	$(Q)$(TEST_ENV) selftests/run.sh $(T)
@@ -209,4 +214,4 @@ PREFIX ?= /usr/local
 export PREFIX DESTDIR ACCEL MEM
 
 FORCE:
-.PHONY: help demo check check-mutants check-debug check-migrate check-long soak kunit model boot fpctl guest deps fetch prepare lint install clean distclean coverage coverage-table check-guest FORCE
+.PHONY: help demo check check-mutants check-debug check-kcsan check-migrate check-long soak kunit model boot fpctl guest deps fetch prepare lint install clean distclean coverage coverage-table check-guest FORCE

@@ -4,14 +4,16 @@
 # process for unit tests.  Object directories lie directly under the source
 # tree: kbuild then writes relative paths and ccache hits in any checkout.
 #
-# DEBUG=1 adds lockdep, KASAN and the like, COVERAGE=1 counters of executed lines,
-# each in an object directory of its own.
+# DEBUG=1 adds lockdep, KASAN and the like, DEBUG=kcsan the detector of data races,
+# COVERAGE=1 counters of executed lines, each in an object directory of its own.
 
-KERNEL_SUFFIX  := $(if $(DEBUG),-debug)$(if $(COVERAGE),-coverage)
+KERNEL_DEBUG   := $(if $(DEBUG),$(or $(patsubst 1,debug,$(filter 1 kcsan,$(DEBUG))),\
+	$(error DEBUG=$(DEBUG): choose 1 or kcsan)))
+KERNEL_SUFFIX  := $(addprefix -,$(KERNEL_DEBUG))$(if $(COVERAGE),-coverage)
 KERNEL_FLAVOUR := x86_64$(KERNEL_SUFFIX)
 KERNEL_OBJ     := $(BUILD)/linux$(KERNEL_SUFFIX)
 KERNEL_IMAGE   := $(KERNEL_OBJ)/arch/x86/boot/bzImage
-KERNEL_CONFIGS := $(addprefix kernel/configs/,base.config x86_64.config cfph.config $(if $(DEBUG),debug.config) \
+KERNEL_CONFIGS := $(addprefix kernel/configs/,base.config x86_64.config cfph.config $(addsuffix .config,$(KERNEL_DEBUG)) \
 	$(if $(COVERAGE),gcov.config))
 KERNEL_BUILT   := $(STAMP)/kernel-$(KERNEL_FLAVOUR).built
 KERNEL_CONFIGURED := $(STAMP)/kernel-$(KERNEL_FLAVOUR).configured

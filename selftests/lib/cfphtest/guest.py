@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """What tests and the demo ask of a booted guest."""
 
+import collections
 import json
 import re
 
@@ -84,6 +85,11 @@ def check_leaks(vm):
 def check_console(*vms):
     """No warning, no oops, no hung task in any console log."""
     for vm in vms:
+        foreign = collections.Counter(r.title for r in vm.foreign_races())
+        if foreign:
+            print(f"# {vm.name}: {foreign.total()} data races of others: " +
+                  ", ".join(f"{n}x {title}" for title, n in
+                            foreign.most_common(4)), flush=True)
         lines = vm.console_trouble()
         if lines:
             raise GuestError(f"{vm.name}: in the kernel log: " +

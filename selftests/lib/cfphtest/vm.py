@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import time
 
-from . import config, coverage
+from . import config, coverage, kcsan
 from .agent import Agent, AgentError
 from .process import die_with_parent
 
@@ -364,8 +364,17 @@ class VM:
         A WARN()'s own words stand in the line before it.
         """
         lines = self.console_text().splitlines()
-        return [(lines[i - 1] + " | " if i and "WARNING:" in line else "") +
-                line for i, line in enumerate(lines) if TROUBLE.search(line)]
+        races = [f"data race: {race}" for race in kcsan.races(lines)
+                 if race.ours]
+        splats = [(lines[i - 1] + " | " if i and "WARNING:" in line else "") +
+                  line for i, line in enumerate(lines)
+                  if TROUBLE.search(line) and not kcsan.TITLE.search(line)]
+        return races + splats
+
+    def foreign_races(self):
+        """Data races of the kernel that are none of our business."""
+        return [race for race in kcsan.races(self.console_text().splitlines())
+                if not race.ours]
 
 
 def refusal(*options):
