@@ -25,7 +25,12 @@ static struct {
 	u64 rounds;
 	u64 unknown_commands;
 	bool starved;		/* the thread could use a buffer */
-	bool event;		/* the thread has something to look at */
+	/*
+	 * The thread has something to look at.  It reads this without the lock, to
+	 * know whether to sleep, so all writes are marked; if it goes by an old
+	 * value, the wake-up that follows each write makes it look again.
+	 */
+	bool event;
 } cfph_mailbox = {
 	.lock = __SPIN_LOCK_UNLOCKED(cfph_mailbox.lock),
 };
@@ -42,7 +47,7 @@ void cfph_thread_wake(void)
 	unsigned long flags;
 
 	spin_lock_irqsave(&cfph_mailbox.lock, flags);
-	cfph_mailbox.event = true;
+	WRITE_ONCE(cfph_mailbox.event, true);
 	spin_unlock_irqrestore(&cfph_mailbox.lock, flags);
 	wake_up_interruptible(&cfph_wait);
 }
@@ -94,7 +99,7 @@ void cfph_command(u16 command, u32 migration_id, u32 round)
 
 	spin_lock_irqsave(&cfph_mailbox.lock, flags);
 	if (cfph_mail_command(command, migration_id, round))
-		cfph_mailbox.event = true;
+		WRITE_ONCE(cfph_mailbox.event, true);
 	else
 		cfph_mailbox.unknown_commands++;
 	spin_unlock_irqrestore(&cfph_mailbox.lock, flags);
@@ -118,7 +123,8 @@ void cfph_buffer_returned(void)
 	spin_lock_irqsave(&cfph_mailbox.lock, flags);
 	wake = cfph_mailbox.starved;
 	cfph_mailbox.starved = false;
-	cfph_mailbox.event |= wake;
+	if (wake)
+		WRITE_ONCE(cfph_mailbox.event, true);
 	spin_unlock_irqrestore(&cfph_mailbox.lock, flags);
 	if (wake)
 		wake_up_interruptible(&cfph_wait);
@@ -157,7 +163,7 @@ void cfph_mail_read(struct cfph_mail *mail)
 {
 	spin_lock_irq(&cfph_mailbox.lock);
 	*mail = cfph_mailbox.mail;
-	cfph_mailbox.event = false;
+	WRITE_ONCE(cfph_mailbox.event, false);
 	spin_unlock_irq(&cfph_mailbox.lock);
 }
 

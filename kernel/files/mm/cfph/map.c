@@ -355,10 +355,16 @@ subsys_initcall(cfph_map_init);
 /**
  * cfph_map_clear_changed - forget all changes
  * @map: the map
+ *
+ * The hooks go on setting bytes, which is why this is no memset(): each byte is
+ * either cleared by this or set by one of them, whichever comes last.
  */
 void cfph_map_clear_changed(struct cfph_map *map)
 {
-	memset(map->changed, 0, cfph_map_chunks(map));
+	unsigned long chunk, chunks = cfph_map_chunks(map);
+
+	for (chunk = 0; chunk < chunks; chunk += sizeof(u64))
+		WRITE_ONCE(*(u64 *)&map->changed[chunk], 0);
 }
 
 /**
