@@ -25,7 +25,7 @@
  * @RAM_CFPH_MUTANT_STALE_FINAL: decide from the map as read at the last sync
  * @RAM_CFPH_MUTANT_NO_PUT_BACK: a sync does not put deferred pages back
  * @RAM_CFPH_MUTANT_OVERWRITE: a delta overwrites the deferred bits of its words
- * @RAM_CFPH_MUTANT_NO_HEADER_CHECK: believe a map whatever its header page shows
+ * @RAM_CFPH_MUTANT_NO_HEADER_CHECK: believe any header page
  * @RAM_CFPH_MUTANT_NO_GIVE_UP: postcopy begins with pages set aside
  * @RAM_CFPH_MUTANT_KEEP_REGISTRATION: the device forgets no map
  *

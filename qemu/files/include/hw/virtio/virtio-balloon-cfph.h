@@ -26,28 +26,11 @@
 #define VIRTIO_BALLOON_CFPH_START_WAIT_MAX_MS 1000
 #define VIRTIO_BALLOON_CFPH_LOOK_MAX_PERCENT  100
 
-#define DEFINE_VIRTIO_BALLOON_CFPH_MUTANT(_state, _name, _mutant)           \
-    DEFINE_PROP_BIT(VIRTIO_BALLOON_CFPH_MUTANT_PREFIX _name, _state,        \
-                    cfph.mutants, RAM_CFPH_MUTANT_##_mutant, false)
-
-/* What the device adds to the properties of virtio-balloon. */
-#define DEFINE_VIRTIO_BALLOON_CFPH_PROPERTIES(_state)                       \
-    DEFINE_PROP_BIT(VIRTIO_BALLOON_CFPH_PROP, _state, host_features,        \
-                    VIRTIO_BALLOON_F_CFPH, false),                          \
-    DEFINE_PROP_UINT32(VIRTIO_BALLOON_CFPH_START_WAIT_PROP, _state,         \
-                       cfph.start_wait_ms, 20),                             \
-    DEFINE_PROP_UINT32(VIRTIO_BALLOON_CFPH_LOOK_PROP, _state,               \
-                       cfph.look_percent, 1),                               \
-    DEFINE_PROP_STRING(VIRTIO_BALLOON_CFPH_MISBEHAVE_PROP, _state,          \
-                       cfph.debug_misbehave),                               \
-    DEFINE_VIRTIO_BALLOON_CFPH_MUTANT(_state, "stale-final", STALE_FINAL),  \
-    DEFINE_VIRTIO_BALLOON_CFPH_MUTANT(_state, "no-put-back", NO_PUT_BACK),  \
-    DEFINE_VIRTIO_BALLOON_CFPH_MUTANT(_state, "overwrite", OVERWRITE),      \
-    DEFINE_VIRTIO_BALLOON_CFPH_MUTANT(_state, "no-header-check",            \
-                                      NO_HEADER_CHECK),                     \
-    DEFINE_VIRTIO_BALLOON_CFPH_MUTANT(_state, "no-give-up", NO_GIVE_UP),    \
-    DEFINE_VIRTIO_BALLOON_CFPH_MUTANT(_state, "keep-registration",          \
-                                      KEEP_REGISTRATION)
+/* A property that breaks a rule; enum RamCfphMutant. */
+#define DEFINE_VIRTIO_BALLOON_CFPH_MUTANT(_name, _mutant)               \
+    DEFINE_PROP_BIT(VIRTIO_BALLOON_CFPH_MUTANT_PREFIX _name,            \
+                    VirtIOBalloon, cfph.mutants,                        \
+                    RAM_CFPH_MUTANT_##_mutant, false)
 
 /* How far the current migration's START has got. */
 typedef enum VirtIOBalloonCFPHPhase {
