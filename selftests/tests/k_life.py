@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The guest's own life in the middle of a migration: its balloon, and a state
-that is saved and loaded.
+"""The guest's own life in the middle of a migration: its balloon, hibernation,
+and a state that is saved and loaded.
 
 The map of free pages that the host reads in the end must be that of the kernel
 that runs then, and must be true, whatever has become of the pages meanwhile.
 """
 
 import os
+import re
 
 from cfphtest import guest, oracle, snapshot
 from cfphtest.integrity import (CRAWL, SLOW, arrive, compare, load,
@@ -77,6 +78,99 @@ def migrate_balloon_reporting(ctx):
     migrate_with_balloon(ctx, ("free-page-reporting=on", "deflate-on-oom=on"))
 
 
+# --- hibernation ---
+
+SWAP_MIB = 512
+
+
+def hibernating_spec(ctx, kernel_args):
+    """A guest with a disk for its image; both QEMUs open it."""
+    disk = ctx.disk(SWAP_MIB)
+    return ctx.spec(
+        reboot=True, kernel_args="hibernate=nocompress " + kernel_args,
+        extra=["-drive", f"if=none,id=swap,format=raw,file={disk}",
+               "-device", "virtio-blk-pci,drive=swap"])
+
+
+def boot_id(vm):
+    return vm.sh("cat /proc/sys/kernel/random/boot_id")
+
+
+def hibernate(ctx, src, mode, wake):
+    """To the disk and back; returns when the guest has a map again.
+
+    @wake: what to do with the kernel that has booted, if that does not resume
+    of itself.
+    """
+    before = boot_id(src)
+    src.sh(f"echo {mode} >/sys/power/disk; "
+           "(usleep 100000; echo disk >/sys/power/state) "
+           ">/dev/console 2>&1 &")
+    if mode == "reboot":
+        src.wait_event(lambda e: e["event"] == "RESET", 120)
+    if wake:
+        src.boot()
+        need(boot_id(src) != before, "the guest has not rebooted")
+        wake(src)
+    wait_for(lambda: "hibernation exit" in src.console_text(),
+             f"no image has been restored: {src.console_tail()}", 120)
+    src.boot()
+    need(boot_id(src) == before, "this is not the kernel of the image")
+    wait_registered(src)
+    ctx.say(f"after the resume: {check_stopped_map(ctx, src)}")
+    ctx.say(f"its own oracle: {guest.check_map(src)}")
+
+
+def check_generations(vm, number):
+    """So many maps, each withdrawn before the next one came."""
+    story = re.findall(r"virtio_balloon_cfph_(register|unregister) "
+                       r".*?generation=(\w+)", vm.trace_text())
+    maps = [generation for what, generation in story if what == "register"]
+    need(len(set(maps)) == number, f"registrations: {story}")
+    for last, this in zip(maps, maps[1:]):
+        need(story.index(("unregister", last)) <
+             story.index(("register", this)), f"order: {story}")
+
+
+def migrate_hibernating(ctx, mode, maps, kernel_args="", wake=None):
+    src, dst = ctx.pair(hibernating_spec(ctx, kernel_args))
+    src.sh("mkswap /dev/vda && swapon /dev/vda")
+    load(src, stress_mib=60)
+
+    def middle(migration):
+        migration.set(max_bandwidth=CRAWL)
+        wait_registered(src)
+        hibernate(ctx, src, mode, wake)
+        guest.check_stress(src)
+
+    need_hints(ctx, several_rounds(src, dst, middle=middle))
+    check_generations(src, maps)
+    arrive(ctx, src, dst)
+
+
+@test("migrate-hibernate", 240)
+def migrate_hibernate(ctx):
+    """To disk, reboot, and back (resume=) in the middle: map made anew."""
+    migrate_hibernating(ctx, "reboot", 2, kernel_args="resume=/dev/vda")
+
+
+@test("migrate-hibernate-late", 240)
+def migrate_hibernate_late(ctx):
+    """The kernel that restores the image has had a map of its own."""
+    def wake(vm):
+        wait_registered(vm)
+        vm.sh("(usleep 100000; cat /sys/block/vda/dev >/sys/power/resume) "
+              ">/dev/console 2>&1 &")
+
+    migrate_hibernating(ctx, "reboot", 3, wake=wake)
+
+
+@test("migrate-hibernate-test", 240)
+def migrate_hibernate_test(ctx):
+    """The image is written and restored without a reboot (test_resume)."""
+    migrate_hibernating(ctx, "test_resume", 2)
+
+
 # --- savevm and loadvm ---
 
 def need_refusal(job, vm, path, reason):
@@ -100,7 +194,7 @@ def migrate_snapshot(ctx):
     migration.wait_pass(2, 120)
     migration.set(max_bandwidth=CRAWL)
     wait_registered(src)
-    need_refusal(snapshot.save, src, paths[1], "a migration process in progress")
+    need_refusal(snapshot.save, src, paths[1], "migration process in progress")
     need(guest.cfph_status(src)["registered"], "savevm has ended the map")
     guest.check_stress(src)
     # It wants the yank instance that the migration has, and asks for it when
