@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """The guest's own life in the middle of a migration: its balloon, hibernation,
-and a state that is saved and loaded.
+a state that is saved and loaded, and a kernel that crashes.
 
 The map of free pages that the host reads in the end must be that of the kernel
 that runs then, and must be true, whatever has become of the pages meanwhile.
@@ -9,7 +9,7 @@ that runs then, and must be true, whatever has become of the pages meanwhile.
 import os
 import re
 
-from cfphtest import guest, oracle, snapshot
+from cfphtest import config, guest, oracle, snapshot
 from cfphtest.integrity import (CRAWL, SLOW, arrive, compare, load,
                                 need_hints, resume, several_rounds, verify,
                                 wait_registered)
@@ -209,3 +209,110 @@ def migrate_snapshot(ctx):
     migration.set(max_bandwidth=UNLIMITED, downtime_limit=10_000)
     need_hints(ctx, migration.finish())
     arrive(ctx, src, dst)
+
+
+# --- a crash ---
+
+CRASH = (r"Kernel panic - not syncing: sysrq triggered crash$", r"Call Trace:$")
+
+
+def check_crashed_console(vm):
+    """The panic that was asked for, and nothing else."""
+    lines = vm.console_trouble()
+    need(len(lines) == len(CRASH) and all(map(re.search, CRASH, lines)),
+         f"{vm.name}: in the kernel log: {lines}")
+
+
+def crashing_guest(ctx, words):
+    """A guest with a crash kernel loaded, and a DIMM that came after that.
+
+    So the dead kernel has its map in other memory, and the crash kernel's view
+    of it, /proc/vmcore, has nothing to do with the DIMM.
+    """
+    initrd = ctx.initrd_with({"/kernel": config.kernel(),
+                              "/initrd": config.initramfs()})
+    src = ctx.vm(ctx.spec(
+        mem="512M", mem_opts="slots=2,maxmem=2G",
+        kernel_args="crashkernel=384M-1G:160M,1G-:400M"), "src", initrd=initrd)
+    src.boot()
+    guest.settled(src)
+    src.sh(f"kexec-now -p /kernel /initrd 'nr_cpus=1 {words}'")
+    before = guest.fpctl(src)["tracked-pages"]
+    src.plug_dimm("256M")
+    wait_for(lambda: guest.fpctl(src)["tracked-pages"] > before + 65000,
+             "the DIMM is not tracked")
+    load(src, stress_mib=80)
+    return src
+
+
+def crash(ctx, src):
+    """Panic on vCPU 0; returns when the crash kernel's agent answers."""
+    # The monitor looks at vCPU 0, and so does the oracle.
+    src.sh("(usleep 100000; exec taskset 1 sh -c 'echo c >"
+           "/proc/sysrq-trigger') >/dev/console 2>&1 &")
+    src.wait_event(lambda e: e["event"] == "VSERPORT_CHANGE" and
+                   e["data"]["open"], 90)
+    src.agent.close()
+    src.boot()
+    size = int(src.sh("stat -c %s /proc/vmcore"))
+    need(size > src.spec.mem // 2, f"/proc/vmcore has {size} bytes")
+    ctx.say(f"crash kernel: {src.sh('free -m | grep Mem').strip()}; vmcore: "
+            f"{size >> 20} MiB")
+
+
+def migrate_crashing(ctx, words):
+    """The guest crashes in mid-migration; its crash kernel arrives.
+
+    That finds the DIMM of the dead kernel by itself and uses it: memory that
+    the map of the dead kernel calls free.
+    """
+    src = crashing_guest(ctx, words)
+    dst = ctx.destination(src.spec)
+    migration = Migration(src, dst, bandwidth=SLOW, downtime_ms=1).start()
+    migration.wait_pass(2, 120)
+    migration.set(max_bandwidth=CRAWL)
+    wait_registered(src)
+    crash(ctx, src)
+    src.sh("stamp start --mib 200")
+    migration.set(max_bandwidth=UNLIMITED, downtime_limit=10_000)
+    info = migration.finish()
+    check_crashed_console(src)
+    return src, dst, info
+
+
+def after_crash(src):
+    """What the device was told after the map of the dead kernel."""
+    return re.findall(r"virtio_balloon_cfph_(register|unregister|forget) |"
+                      r"ram_cfph_(decide) ", src.trace_text())[1:]
+
+
+def check_crash_kernel(dst):
+    """It goes on, and still sees what is left of the kernel before it."""
+    resume(dst)
+    guest.check_stamp(dst)
+    dst.sh("dd if=/proc/vmcore of=/dev/null bs=1M", 120)
+    guest.check_console(dst)
+
+
+@test("migrate-kdump", 240)
+def migrate_kdump(ctx):
+    """A crash kernel that leaves the balloon alone: the old map is void."""
+    src, dst, info = migrate_crashing(
+        ctx, "cfph.modules=none pci-stub.ids=1af4:1002")
+    need(after_crash(src)[0] == ("", "decide"),
+         f"somebody has told the device: {after_crash(src)}")
+    compare(ctx, src, dst, no_kernel=True)
+    need(not info["ram"].get("free-pages-skipped"), "pages were skipped")
+    check_crash_kernel(dst)
+
+
+@test("migrate-kdump-driver", 240)
+def migrate_kdump_driver(ctx):
+    """A crash kernel with our driver: that registers a map of its own."""
+    src, dst, info = migrate_crashing(ctx, "")
+    need(after_crash(src)[:2] == [("forget", ""), ("register", "")],
+         f"the device was told: {after_crash(src)}")
+    need_hints(ctx, info)
+    verdict = compare(ctx, src, dst, partial=True)
+    need(verdict.map_leaves, "the decision was made without a map")
+    check_crash_kernel(dst)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Continuous free-page hinting: what a transport sees of mm/cfph.
+ * Continuous free-page hinting: what a transport sees of mm/cfph, and the kernel
+ * that crashes.
  *
  * mm/cfph keeps the map, decides when to send what, and builds whole messages
  * in the format of <uapi/linux/virtio_balloon_cfph.h>.  A transport owns the
@@ -55,6 +56,14 @@ int cfph_register(const struct cfph_transport_ops *ops, void *priv);
 void cfph_unregister(enum cfph_reason why);
 void cfph_command(u16 command, u32 migration_id, u32 round);
 void cfph_buffer_returned(void);
+
+void cfph_crash(void);
+
+#else
+
+static inline void cfph_crash(void)
+{
+}
 
 #endif /* CONFIG_CFPH */
 

@@ -442,10 +442,27 @@ void cfph_get_counters(struct cfph_counters *counters)
 
 /* --- the end of this kernel --- */
 
-/*
- * Reboot, halt, kexec: what runs next does not keep our map.  (A crash kernel
- * runs in memory of its own and resets the device.)
+/**
+ * cfph_crash - a crash kernel is about to run
+ *
+ * It does not keep our map, may use memory that we call free (the DIMMs that it
+ * finds) and may have no driver that resets the device, or not yet.  The host
+ * sees this in the final round at the latest, and then sends everything.
+ *
+ * Context: interrupts off, and all other CPUs stopped, at any instruction: so no
+ *	lock.  For the same reason nobody frees the map meanwhile, and nobody says
+ *	afterwards that it is ready.
  */
+void cfph_crash(void)
+{
+	struct cfph_map *map = cfph.map;
+
+	if (map)
+		WRITE_ONCE(map->header->state,
+			   cpu_to_le32(VIRTIO_BALLOON_CFPH_STATE_OFF));
+}
+
+/* Reboot, halt, kexec: what runs next does not keep our map. */
 static int cfph_reboot_notify(struct notifier_block *nb, unsigned long action,
 			      void *data)
 {
