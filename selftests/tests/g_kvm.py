@@ -18,7 +18,7 @@ from cfphtest import guest
 from cfphtest.integrity import (compare, load, need_hints, resume,
                                 verify)
 from cfphtest.migrate import UNLIMITED, Migration
-from cfphtest.registry import Skip, need, test
+from cfphtest.registry import Skip, need, test, wait_for
 from cfphtest.vm import Spec
 
 from .e_mutants import hunt
@@ -248,6 +248,29 @@ def kvm_dirty_ring(ctx):
     if counts is not None:
         need(counts[KVM_RESET_DIRTY_RINGS] and
              not counts[KVM_CLEAR_DIRTY_LOG], f"ioctls: {counts}")
+    finish(ctx, src, dst)
+
+
+@test("kvm-dirty-limit", 240)
+def kvm_dirty_limit(ctx):
+    """Capability dirty-limit (needs the dirty ring): in force to the end."""
+    need_kvm(ctx)
+    src, dst = start(ctx, KvmSpec(accel_opts=",dirty-ring-size=4096"))
+    src.sh("hot start --pages 6000")
+    # QEMU looks when a round has taken a second, and sets the limit the second
+    # time that the guest dirties more than this percentage of what is sent.
+    # Whether a vCPU has to sleep is another matter: that takes 26 MB/s more than
+    # the limit, which a nested guest does not reach.
+    migration = Migration(
+        src, dst, bandwidth=SLOW, downtime_ms=1, caps=("dirty-limit",),
+        params={"vcpu-dirty-limit": 1, "x-vcpu-dirty-limit-period": 500,
+                "throttle-trigger-threshold": 1}).start()
+    wait_for(lambda: "dirty-limit-ring-full-time" in migration.info(),
+             "no limit is set")
+    passes = migration.info()["ram"]["dirty-sync-count"]
+    migration.wait_pass(passes + 2, 120)
+    migration.set(max_bandwidth=UNLIMITED, downtime_limit=60_000)
+    need_hints(ctx, migration.finish(120))
     finish(ctx, src, dst)
 
 
