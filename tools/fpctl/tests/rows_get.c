@@ -115,9 +115,7 @@ const struct row rows_get[] = {
 		 "\"map-bytes\":65536,\"buffer-bytes\":262144}\n" },
 
 	/* stats */
-	{ .line = "stats",
-	  .sent = "cfph stats-get\n",
-	  .out = COUNTERS_TEXT },
+	{ .line = "stats", .sent = "cfph stats-get\n", .out = COUNTERS_TEXT },
 	{ .line = "-j stats", .sent = "cfph stats-get\n", .out = some },
 	{ .line = "stats",
 	  .rc = 2,
