@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """Migrations under load; see cfphtest.integrity for what each one proves."""
 
-from cfphtest import config, guest, oracle
-from cfphtest.integrity import (CRAWL, SLOW, arrive, compare, integrity, load,
-                                long_round, need_hints, resume,
-                                several_rounds, verify)
+from cfphtest import config, guest
+from cfphtest.integrity import (CRAWL, SLOW, arrive, check_stopped_map,
+                                compare, integrity, load, long_round,
+                                need_hints, resume, several_rounds, verify)
 from cfphtest.migrate import MBPS100, UNLIMITED, Migration
 from cfphtest.registry import need, test
 
@@ -138,15 +138,10 @@ def migrate_stop_cont(ctx):
     migration.wait_pass(2, 120)
     migration.set(max_bandwidth=CRAWL)      # or it ends while the guest stands
     midway = flying = 0
-    for moment in range(15):
-        src.qmp("stop")
-        verdict = oracle.check_stopped_map(src, ctx.logs)
-        need(verdict.map_leaves, "no map is registered")
-        need(not verdict.map_lies and not verdict.map_gaps,
-             f"moment {moment}: {verdict}")
+    for _ in range(15):
+        verdict = check_stopped_map(ctx, src)
         midway += bool(verdict.midway)
         flying += bool(verdict.flying)
-        src.qmp("cont")
     ctx.say(f"{midway} of 15 times a vCPU had interrupts off, {flying} times "
             "with a block in the allocator's hands")
     migration.set(max_bandwidth=UNLIMITED, downtime_limit=10_000)
@@ -314,15 +309,11 @@ def migrate_kexec(ctx):
 
     def kexec(migration):
         migration.set(max_bandwidth=CRAWL)
-        old = src.sh("cat /proc/sys/kernel/random/boot_id")
+        old = guest.boot_id(src)
         src.sh("(usleep 100000; exec kexec-now /kernel /initrd) "
                ">/dev/console 2>&1 &")
-        # The port tells that nobody listens, and then that somebody does.
-        src.wait_event(lambda e: e["event"] == "VSERPORT_CHANGE" and
-                       e["data"]["open"], 60)
-        src.agent.close()
-        src.boot()
-        need(src.sh("cat /proc/sys/kernel/random/boot_id") != old,
+        guest.wait_next_kernel(src, 60)
+        need(guest.boot_id(src) != old,
              "this is still the old kernel")
         load(src, stress_mib=100)
 

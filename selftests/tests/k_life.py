@@ -9,24 +9,14 @@ that runs then, and must be true, whatever has become of the pages meanwhile.
 import os
 import re
 
-from cfphtest import config, guest, oracle, snapshot
-from cfphtest.integrity import (CRAWL, SLOW, arrive, compare, load,
-                                need_hints, resume, several_rounds, verify,
-                                wait_registered)
+from cfphtest import config, guest, snapshot
+from cfphtest.integrity import (CRAWL, SLOW, arrive, check_stopped_map,
+                                compare, load, need_hints, resume,
+                                several_rounds, verify, wait_registered)
 from cfphtest.migrate import UNLIMITED, Migration
 from cfphtest.registry import need, test, wait_for
 
 MIB = 1 << 20
-
-
-def check_stopped_map(ctx, vm):
-    """Stop the guest for a look at its registered map."""
-    vm.qmp("stop")
-    verdict = oracle.check_stopped_map(vm, ctx.logs)
-    vm.qmp("cont")
-    need(verdict.map_leaves, "no map is registered")
-    need(not verdict.map_lies and not verdict.map_gaps, f"map: {verdict}")
-    return verdict
 
 
 # --- balloon ---
@@ -92,17 +82,13 @@ def hibernating_spec(ctx, kernel_args):
                "-device", "virtio-blk-pci,drive=swap"])
 
 
-def boot_id(vm):
-    return vm.sh("cat /proc/sys/kernel/random/boot_id")
-
-
 def hibernate(ctx, src, mode, wake):
     """To the disk and back; returns when the guest has a map again.
 
     @wake: what to do with the kernel that has booted, if that does not resume
     of itself.
     """
-    before = boot_id(src)
+    before = guest.boot_id(src)
     src.sh(f"echo {mode} >/sys/power/disk; "
            "(usleep 100000; echo disk >/sys/power/state) "
            ">/dev/console 2>&1 &")
@@ -110,12 +96,12 @@ def hibernate(ctx, src, mode, wake):
         src.wait_event(lambda e: e["event"] == "RESET", 120)
     if wake:
         src.boot()
-        need(boot_id(src) != before, "the guest has not rebooted")
+        need(guest.boot_id(src) != before, "the guest has not rebooted")
         wake(src)
     wait_for(lambda: "hibernation exit" in src.console_text(),
              f"no image has been restored: {src.console_tail()}", 120)
     src.boot()
-    need(boot_id(src) == before, "this is not the kernel of the image")
+    need(guest.boot_id(src) == before, "this is not the kernel of the image")
     wait_registered(src)
     ctx.say(f"after the resume: {check_stopped_map(ctx, src)}")
     ctx.say(f"its own oracle: {guest.check_map(src)}")
@@ -250,10 +236,7 @@ def crash(ctx, src):
     # The monitor looks at vCPU 0, and so does the oracle.
     src.sh("(usleep 100000; exec taskset 1 sh -c 'echo c >"
            "/proc/sysrq-trigger') >/dev/console 2>&1 &")
-    src.wait_event(lambda e: e["event"] == "VSERPORT_CHANGE" and
-                   e["data"]["open"], 90)
-    src.agent.close()
-    src.boot()
+    guest.wait_next_kernel(src, 90)
     size = int(src.sh("stat -c %s /proc/vmcore"))
     need(size > src.spec.mem // 2, f"/proc/vmcore has {size} bytes")
     ctx.say(f"crash kernel: {src.sh('free -m | grep Mem').strip()}; vmcore: "

@@ -39,6 +39,20 @@ def cfph_status(vm):
                   property="cfph-status")
 
 
+def boot_id(vm):
+    """Another one for each kernel that boots."""
+    return vm.sh("cat /proc/sys/kernel/random/boot_id")
+
+
+def wait_next_kernel(vm, limit):
+    """Wait for a kernel that is started without a reset of the machine."""
+    # The port tells that nobody listens, and then that somebody does.
+    vm.wait_event(lambda e: e["event"] == "VSERPORT_CHANGE" and
+                  e["data"]["open"], limit)
+    vm.agent.close()
+    vm.boot()
+
+
 def debugfs(name):
     return f"/sys/kernel/debug/cfph/{name}"
 

@@ -69,6 +69,16 @@ def compare(ctx, src, dst, **options):
     return verdict
 
 
+def check_stopped_map(ctx, vm):
+    """Stop the guest for a look at its registered map, which must be true."""
+    vm.qmp("stop")
+    verdict = oracle.check_stopped_map(vm, ctx.logs)
+    vm.qmp("cont")
+    need(verdict.map_leaves, "no map is registered")
+    need(not verdict.map_lies and not verdict.map_gaps, f"map: {verdict}")
+    return verdict
+
+
 def wait_registered(src):
     """Until the device has the guest's map, in the middle of a migration."""
     wait_for(lambda: guest.cfph_status(src)["registered"],
