@@ -251,7 +251,6 @@ static void cfph_test_disable(struct kunit *test)
 	while (!h->started)
 		KUNIT_ASSERT_TRUE(test,
 				  cfph_test_receive(h, CFPH_TEST_TIMEOUT));
-	KUNIT_EXPECT_EQ(test, h->migration_id, CFPH_TEST_ID);
 	cfph_test_round(h, 2);
 	cfph_test_compare(h);
 
@@ -347,7 +346,9 @@ static void cfph_test_life(struct kunit *test)
 	}
 	cfph_test_wait(h, cfph_test_ready);
 	cfph_test_oracle(test);
-	cfph_test_drop_messages(h);
+	/* What that session has sent before this one begins is no news to it. */
+	cfph_test_wait(h, cfph_test_has_message);
+	cfph_test_give_back(h, cfph_test_take(h));
 	cfph_test_start(h, 1);
 	cfph_test_round(h, 1);
 	cfph_test_compare(h);
