@@ -11,7 +11,7 @@ failure.
 
 from cfphtest import guest, oracle
 from cfphtest.agent import AgentError
-from cfphtest.integrity import (CRAWL, load, long_round, need_hints,
+from cfphtest.integrity import (CRAWL, load, long_round, say_hints,
                                 several_rounds)
 from cfphtest.registry import Failure, need, test
 from cfphtest.vm import VMError
@@ -39,20 +39,35 @@ def evidence(ctx, src, dst):
     return found
 
 
+def hunt_once(ctx, src, dst, way):
+    """(pages skipped, what shows that memory is wrong) of one migration."""
+    try:
+        info = way(src, dst)
+    except VMError as err:
+        # The lost page was one of a virtqueue.
+        if "error while loading state" not in dst.said():
+            raise
+        return None, [f"migration: {str(err)[:300]}"]
+    skipped = say_hints(ctx, info)
+    return skipped, evidence(ctx, src, dst) if skipped else []
+
+
 def hunt(ctx, spec, prepare=lambda vm: None, way=long_round):
     """Migrate until the mutant is caught."""
+    hints = False
     for attempt in range(1, TRIES + 1):
         src, dst = ctx.pair(spec)
         load(src, stress_mib=100)
         prepare(src)
         src.sh("churn start --mib 48")
-        need_hints(ctx, way(src, dst))
-        found = evidence(ctx, src, dst)
+        skipped, found = hunt_once(ctx, src, dst, way)
         src.close()
         dst.close()
         if found:
             ctx.say(f"caught in migration {attempt}: " + "; ".join(found))
             return
+        hints = hints or skipped
+    need(hints, f"no page was skipped in {TRIES} migrations")
     raise Survived(f"survived {TRIES} migrations")
 
 
@@ -126,7 +141,9 @@ def mutant_keep_registration(ctx):
         migration.src.qmp("system_reset")
         migration.src.wait_event(lambda e: e["event"] == "RESET", 30)
         migration.src.boot()
-        load(migration.src, stress_mib=100)
+        # Little, or it writes over the old map, and what shows no page as free
+        # does no harm.
+        load(migration.src, stamp_mib=8, stress_mib=32)
 
     # The kernel that boots in the middle has no driver: nothing is registered
     # in place of the old map.

@@ -111,16 +111,20 @@ def arrive(ctx, src, dst):
     return verdict
 
 
-def need_hints(ctx, info):
-    """The hints have had an effect, or the test would prove nothing."""
+def say_hints(ctx, info):
+    """One line about a migration; returns the number of pages skipped."""
     ram = info["ram"]
-    deferred = ram.get("free-pages-deferred")
     skipped = ram.get("free-pages-skipped")
     ctx.say(f"migration: {info['total-time']} ms, downtime "
             f"{info['downtime']} ms, {ram['dirty-sync-count']} rounds, "
-            f"{ram['transferred'] >> 10} KiB, deferred {deferred}, "
-            f"skipped {skipped}")
-    need(skipped, f"no page was skipped: {ram}")
+            f"{ram['transferred'] >> 10} KiB, deferred "
+            f"{ram.get('free-pages-deferred')}, skipped {skipped}")
+    return skipped
+
+
+def need_hints(ctx, info):
+    """The hints have had an effect, or the test would prove nothing."""
+    need(say_hints(ctx, info), f"no page was skipped: {info['ram']}")
 
 
 def integrity(ctx, spec, hops=1, hints=True, stress_mib=None,
