@@ -19,7 +19,7 @@ KERNEL_BUILT   := $(STAMP)/kernel-$(KERNEL_FLAVOUR).built
 KERNEL_CONFIGURED := $(STAMP)/kernel-$(KERNEL_FLAVOUR).configured
 
 # In load order, for the guest's init.
-GUEST_MODULES := $(addprefix $(BUILD)/modules/,virtio_mem.ko virtio_balloon.ko)
+GUEST_MODULES := $(addprefix $(BUILD)/modules$(KERNEL_SUFFIX)/,virtio_mem.ko virtio_balloon.ko)
 
 UML            := $(BUILD)/uml/linux
 UML_CONFIGS    := $(addprefix kernel/configs/,base.config um.config cfph.config)
@@ -44,8 +44,8 @@ $(KERNEL_BUILT): $(KERNEL_CONFIGURED)
 # Made by the recipe above, named here for rules elsewhere.
 $(KERNEL_IMAGE): $(KERNEL_BUILT) ;
 
-# Copies, so that going from DEBUG=1 and back makes a new initramfs each time.
-$(GUEST_MODULES): $(BUILD)/modules/%: $(KERNEL_BUILT) FORCE
+# Copies, so that a kernel with the same modules needs no new initramfs.
+$(GUEST_MODULES): $(BUILD)/modules$(KERNEL_SUFFIX)/%: $(KERNEL_BUILT) FORCE
 	@mkdir -p $(@D)
 	$(Q)cmp -s $(KERNEL_OBJ)/drivers/virtio/$* $@ || cp $(KERNEL_OBJ)/drivers/virtio/$* $@
 

@@ -1,19 +1,18 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# cpio-list.sh INIT BUSYBOX BINDIR MODULE... -- PROGRAM...
+# cpio-list.sh INIT BUSYBOX BINDIR WORK MODULE... -- PROGRAM...
 #
 # Prints the list that the kernel's usr/gen_init_cpio turns into an archive, so
 # that nobody needs to be root to make device nodes.  BINDIR holds our own
-# static programs.  Each PROGRAM goes to where it lies now, or to /usr/sbin if
+# static programs, WORK is for what is made on the way.  Each PROGRAM goes to where it lies now, or to /usr/sbin if
 # that is not a system directory, together with the libraries that it asks for.
 # A PROGRAM that is missing is an error: the guest must not differ silently.
 set -eu
 
-init=$1 busybox=$2 bindir=$3
-shift 3
+init=$1 busybox=$2 bindir=$3 work=$4
+shift 4
 
-work=$bindir
 # shellcheck source=selftests/guest/cpio.sh
 . "$(dirname "$0")/cpio.sh"
 
@@ -27,7 +26,7 @@ for name in memhog churn stamp hot stress shake; do
 	echo "slink /bin/$name cfph-load 0777 0 0"
 done
 
-order=$bindir/modules.order
+order=$work/modules.order
 : >"$order"
 while [ "$1" != -- ]; do
 	file "$1" "/lib/modules/cfph/$(basename "$1")" 0644
