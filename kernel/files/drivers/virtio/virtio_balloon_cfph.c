@@ -14,9 +14,10 @@
  *   message queue, pool   the task of mm/cfph that sends, which is one at a
  *                         time between cfph_register() and cfph_unregister();
  *                         so there is no lock.  The callback only wakes it.
- *   command queue         its callback, which may be a hard interrupt, and
- *                         start/stop: vb_cfph.cmd_lock, a leaf but for what
- *                         cfph_command() takes inside.
+ *   command queue         its callback, which may be a hard interrupt, the work
+ *                         that the callback queues, and start/stop:
+ *                         vb_cfph.cmd_lock, a leaf but for what cfph_command()
+ *                         takes inside.
  *   everything else       probe, remove, freeze and restore, which exclude
  *                         each other.
  */
@@ -28,6 +29,7 @@
 #include <linux/spinlock.h>
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>
+#include <linux/workqueue.h>
 #include <uapi/linux/virtio_balloon.h>
 #include <uapi/linux/virtio_balloon_cfph.h>
 
@@ -69,7 +71,10 @@ enum vb_cfph_vq {
  * @msg_vq: message queue, guest to host
  * @cmds: VB_CFPH_COMMANDS command buffers; the host may write to them at any
  *	time, even to those that it has returned
- * @cmd_lock: protects @cmd_vq and @listening
+ * @taken: those of @cmds that have been read and are not posted yet
+ * @nr_taken: how many
+ * @post: posts them
+ * @cmd_lock: protects @cmd_vq, @taken, @nr_taken and @listening
  * @listening: commands are handed to mm/cfph; false before start and after
  *	stop, when a callback must leave the queue alone
  * @buffers: the pool; as many of them as fit into the ring are used
@@ -85,7 +90,10 @@ struct vb_cfph {
 	struct virtqueue *msg_vq;
 
 	struct virtio_balloon_cfph_cmd *cmds;
-	spinlock_t cmd_lock;	/* of cmd_vq and listening */
+	struct virtio_balloon_cfph_cmd *taken[VB_CFPH_COMMANDS];
+	unsigned int nr_taken;
+	struct work_struct post;
+	spinlock_t cmd_lock;	/* of cmd_vq, taken and listening */
 	bool listening;
 
 	struct cfph_buffer buffers[VB_CFPH_MESSAGES];
@@ -137,64 +145,75 @@ static void vb_cfph_handle_command(const struct virtio_balloon_cfph_cmd *cmd,
 }
 
 /*
- * Take what the host has returned, then post it again.  In two steps: as
- * nothing is posted in the first loop, it ends after VB_CFPH_COMMANDS turns even
- * if the host returns buffers as fast as it gets them.
+ * Read what the host has returned.  Each buffer is in the ring once at most, so
+ * @taken has room even if the host answers without pause.
  */
 static void vb_cfph_take_commands(struct vb_cfph *cf)
 {
-	struct virtio_balloon_cfph_cmd *cmd, *taken[VB_CFPH_COMMANDS];
-	unsigned int i, nr_taken = 0, length;
+	struct virtio_balloon_cfph_cmd *cmd;
+	unsigned int length;
 
 	lockdep_assert_held(&cf->cmd_lock);
 
-	while (nr_taken < ARRAY_SIZE(taken)) {
-		cmd = virtqueue_get_buf(cf->cmd_vq, &length);
-		if (!cmd)
-			break;
+	while ((cmd = virtqueue_get_buf(cf->cmd_vq, &length))) {
 		vb_cfph_handle_command(cmd, length);
-		taken[nr_taken++] = cmd;
+		cf->taken[cf->nr_taken++] = cmd;
 	}
-
-	for (i = 0; i < nr_taken; i++)
-		vb_cfph_post_command(cf, taken[i]);
 }
 
 /*
  * May be called with nothing to do: all queues share one interrupt vector in
  * QEMU's default configuration.
+ *
+ * Does not post again what it has taken: a host that answers each kick at once
+ * would then keep this CPU in the interrupt for as long as it likes.  The work
+ * has to wait for its turn like any other task, and so has the host.
  */
 static void vb_cfph_command_done(struct virtqueue *vq)
 {
 	struct vb_cfph *cf = vb_cfph_of(vq->vdev);
 	unsigned long flags;
-	bool kick = false;
 
 	spin_lock_irqsave(&cf->cmd_lock, flags);
 	if (cf->listening) {
 		vb_cfph_take_commands(cf);
-		kick = virtqueue_kick_prepare(vq);
+		if (cf->nr_taken)
+			schedule_work(&cf->post);
 	}
 	spin_unlock_irqrestore(&cf->cmd_lock, flags);
+}
+
+/* Post all that the host does not have: what was taken, at first everything. */
+static void vb_cfph_post_commands(struct work_struct *work)
+{
+	struct vb_cfph *cf = container_of(work, struct vb_cfph, post);
+	bool kick = false;
+
+	spin_lock_irq(&cf->cmd_lock);
+	if (cf->listening) {
+		while (cf->nr_taken)
+			vb_cfph_post_command(cf, cf->taken[--cf->nr_taken]);
+		kick = virtqueue_kick_prepare(cf->cmd_vq);
+	}
+	spin_unlock_irq(&cf->cmd_lock);
 
 	if (kick)
-		virtqueue_notify(vq);
+		virtqueue_notify(cf->cmd_vq);
 }
 
 static void vb_cfph_listen(struct vb_cfph *cf)
 {
 	unsigned int i;
-	bool kick;
 
 	spin_lock_irq(&cf->cmd_lock);
+	/* The ring is new, so the host has none of them. */
 	for (i = 0; i < VB_CFPH_COMMANDS; i++)
-		vb_cfph_post_command(cf, &cf->cmds[i]);
+		cf->taken[i] = &cf->cmds[i];
+	cf->nr_taken = VB_CFPH_COMMANDS;
 	cf->listening = true;
-	kick = virtqueue_kick_prepare(cf->cmd_vq);
 	spin_unlock_irq(&cf->cmd_lock);
 
-	if (kick)
-		virtqueue_notify(cf->cmd_vq);
+	vb_cfph_post_commands(&cf->post);
 }
 
 /* --- messages: guest -> host --- */
@@ -338,6 +357,7 @@ struct vb_cfph *vb_cfph_alloc(struct virtio_device *vdev)
 
 	cf->vdev = vdev;
 	spin_lock_init(&cf->cmd_lock);
+	INIT_WORK(&cf->post, vb_cfph_post_commands);
 	cf->cmds = kcalloc(VB_CFPH_COMMANDS, sizeof(*cf->cmds), GFP_KERNEL);
 	if (!cf->cmds)
 		goto out_free;
@@ -461,6 +481,7 @@ void vb_cfph_stop(struct vb_cfph *cf, enum cfph_reason why)
 	spin_lock_irq(&cf->cmd_lock);
 	cf->listening = false;
 	spin_unlock_irq(&cf->cmd_lock);
+	cancel_work_sync(&cf->post);
 
 	cfph_unregister(why);
 	cf->registered = false;
