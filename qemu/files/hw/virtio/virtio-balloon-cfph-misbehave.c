@@ -26,11 +26,6 @@
 
 #define MIS_QUEUE_SIZE  128
 #define MIS_TICK_NS     (2 * SCALE_MS)
-/*
- * "flood": commands in one tick.  Without end the interrupts alone would stop a
- * guest, against which no driver can do anything.
- */
-#define MIS_FLOOD_COMMANDS 512
 /* "reorder": idle ticks after which what is held is returned, too. */
 #define MIS_PATIENCE    5
 /* "broken": messages before the device breaks. */
@@ -66,7 +61,7 @@ struct VirtIOBalloonCFPHMisbehave {
     QEMUTimer *timer;
     /* Of the driver that drives now: 0 after a reset. */
     bool started;
-    uint32_t ticks, migration_id, round, messages, idle, quota;
+    uint32_t ticks, migration_id, round, messages, idle;
     /* "reorder", "twice": elements that have been popped. */
     VirtQueueElement *held[MIS_QUEUE_SIZE];
     unsigned nr_held;
@@ -205,7 +200,7 @@ static void mis_flood(Mis *m)
         VIRTIO_BALLOON_CFPH_CMD_STOP,
     };
 
-    while (m->quota) {
+    for (;;) {
         uint16_t command = commands[m->round % ARRAY_SIZE(commands)];
 
         if (command == VIRTIO_BALLOON_CFPH_CMD_START) {
@@ -215,7 +210,6 @@ static void mis_flood(Mis *m)
         if (!mis_good(m, command)) {
             break;
         }
-        m->quota--;
         m->round++;
         m->misdeeds++;
     }
@@ -415,7 +409,6 @@ static void mis_tick(void *opaque)
         mis_lengths(m);
         break;
     case MIS_FLOOD:
-        m->quota = MIS_FLOOD_COMMANDS;
         mis_flood(m);
         break;
     case MIS_REORDER:
