@@ -6,6 +6,11 @@ The kernel's fault injection does it: it counts a task's allocations down
 fails the last one.  So nobody else's fail, and which one fails is no matter of
 luck.  A kernel without it, which is the usual one, has no such tests: they
 belong to DEBUG=1 and COVERAGE=1.
+
+Checkers, and the slab allocator for itself, allocate while a function of ours is
+among the callers, too.  What fails then does no harm to us, and the same number
+is tried once more.  Checkers that switch themselves off without memory keep
+theirs.
 """
 
 import itertools
@@ -46,8 +51,17 @@ def span(symbols, pattern):
     return start, end
 
 
+# Where no cache is merged with another one, as in every kernel that has these.
+SPARE_CHECKERS = (
+    "cd /sys/kernel/slab && [ -e kmemleak_object ] || exit 0; "
+    "for cache in *; do case $cache in kmemleak_* | debug_objects_*) ;; "
+    "*) echo 1 >$cache/failslab || exit 1 ;; esac; done; "
+    "echo Y >/sys/kernel/debug/failslab/cache-filter")
+
+
 def fail_only(vm, start, end):
     """What fail-nth counts from now on, and that it does it silently."""
+    vm.sh(SPARE_CHECKERS)
     vm.sh("cd /sys/kernel/debug && echo 0 >fail_page_alloc/min-order && "
           "for d in failslab fail_page_alloc; do echo 0 >$d/verbose && "
           f"echo N >$d/ignore-gfp-wait && echo {start:#x} >$d/require-start "
@@ -62,7 +76,8 @@ def fail_core(vm):
 
 def fail_driver(vm):
     """Allocations of the transport, which are made by one function."""
-    fail_only(vm, *span(vm.sh("cat /proc/kallsyms"), "vb_cfph_alloc"))
+    fail_only(vm, *span(vm.sh(r"grep '\[virtio_balloon\]' /proc/kallsyms"),
+                        "vb_cfph_alloc"))
 
 
 def failing(vm, number, command):
@@ -83,8 +98,9 @@ def no_memory_map(ctx):
     vm.boot()
     settled(vm)
     fail_core(vm)
-    for number in itertools.count(1):
-        need(number < MOST, "there is no end of it")
+    number, harmless = 1, 0
+    while True:
+        need(number + harmless < MOST, "there is no end of it")
         before = refused(vm)
         vm.sh(f"fpctl stop; echo {number} >{COUNT}; fpctl start")
         until_shown(vm, '"state":"ready"|"reason":"no-memory"', "no end")
@@ -92,13 +108,17 @@ def no_memory_map(ctx):
         show = guest.fpctl(vm)
         if left != "0":
             break
+        if show["state"] == "ready":
+            harmless += 1
+            continue
         need((show["state"], show["reason"], show["map-bytes"]) ==
              ("off", "no-memory", 0), f"allocation {number}: {show}")
         need(refused(vm) == before + 1, "the refusal is not counted")
         vm.sh("fpctl start")
         settled(vm)
         guest.check_map(vm)
-    ctx.say(f"{number - 1} allocations have failed")
+        number += 1
+    ctx.say(f"{number - 1} allocations have failed, and {harmless} of others")
     need(show["state"] == "ready", f"nothing has failed: {show}")
     # The directory, the changed bytes, the header, and the leaves.
     need(number - 1 == 3 + (vm.spec.mem >> 27), "not one for each part")
@@ -120,18 +140,23 @@ def no_memory_driver(ctx):
 
     dev = vm.sh(f"basename $(ls -d {DRIVER}/virtio*)").strip()
     fail_driver(vm)
-    for number in itertools.count(1):
-        need(number < MOST, "there is no end of it")
+    number, harmless = 1, 0
+    while True:
+        need(number + harmless < MOST, "there is no end of it")
         vm.sh(f"echo {dev} >{DRIVER}/unbind")
         if not failing(vm, number, f"echo {dev} >{DRIVER}/bind"):
             break
         show = guest.fpctl(vm)
-        need((show["state"], show["buffer-bytes"]) == ("off", 0), str(show))
+        if show["buffer-bytes"]:
+            harmless += 1
+            continue
+        need(show["state"] == "off", str(show))
         need(number == int(vm.sh("dmesg | grep -c 'no memory for 16'")),
              "no word about it")
         vm.qmp("balloon", value=vm.spec.mem - ((8 + number % 2) << 20))
         vm.wait_event(lambda e: e["event"] == "BALLOON_CHANGE", 30)
-    ctx.say(f"{number - 1} allocations have failed")
+        number += 1
+    ctx.say(f"{number - 1} allocations have failed, and {harmless} of others")
     need(number - 1 == 2 + 16, "not one for each part")
     settled(vm)
     ctx.say(guest.check_map(vm))
