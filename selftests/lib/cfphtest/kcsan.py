@@ -3,7 +3,8 @@
 
 A report names two accesses, each with a stack.  It is ours if a function of
 ours makes one of them, itself or through a helper; it is somebody else's if one
-of ours only stands further out: everything that kcfphd calls has it there.
+of ours only stands further out: everything that kcfphd calls has it there.  What
+virtio's core reads of a ring while the host writes it is its own, too.
 """
 
 import re
@@ -14,6 +15,7 @@ _ACCESS = re.compile(r"(?:read|write|read-write|assert\w*).* (?:to|of) .*"
                      r"by (?:task|interrupt)|race at unknown origin")
 _FRAME = re.compile(r"^(?:\[\s*\d+\.\d+\](?:\[\s*\w+\])? )? ([\w.]+)\+0x")
 _OURS = re.compile(r"_*(?:vb_|k)?cfphd?_|kcfphd$")
+_RING = re.compile(r"virtqueue_|vring_")
 INNERMOST = 3
 
 
@@ -35,6 +37,7 @@ class Race:
     @property
     def ours(self):
         return any(_OURS.match(name) for stack in self.stacks
+                   if stack and not _RING.match(stack[0])
                    for name in stack[:INNERMOST])
 
     def __str__(self):
@@ -55,3 +58,8 @@ def races(lines):
         elif race:
             race.add(line)
     return found
+
+
+def asleep(text):
+    """Has a kernel with the detector booted here, and left it off?"""
+    return "kcsan: " in text and "kcsan: enabled early" not in text

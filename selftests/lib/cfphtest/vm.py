@@ -363,9 +363,12 @@ class VM:
 
         A WARN()'s own words stand in the line before it.
         """
-        lines = self.console_text().splitlines()
+        text = self.console_text()
+        lines = text.splitlines()
         races = [f"data race: {race}" for race in kcsan.races(lines)
                  if race.ours]
+        if kcsan.asleep(text):
+            races.append("the detector of data races has not been enabled")
         splats = [(lines[i - 1] + " | " if i and "WARNING:" in line else "") +
                   line for i, line in enumerate(lines)
                   if TROUBLE.search(line) and not kcsan.TITLE.search(line)]

@@ -19,6 +19,12 @@
 #include "../internal.h"
 #include "internal.h"
 
+/* Whoever has the page may change other bits of the same word meanwhile. */
+static struct zone *cfph_page_zone(const struct page *page)
+{
+	return data_race(page_zone(page));
+}
+
 /* Return: the order of the free block that begins at @page, or -1. */
 static int cfph_free_order(struct page *page)
 {
@@ -53,7 +59,7 @@ unsigned long cfph_read_buddy(struct zone *zone, unsigned long pfn,
 		struct page *page = pfn_to_page(pfn);
 		int order;
 
-		if (page_zone(page) != zone)
+		if (cfph_page_zone(page) != zone)
 			break;
 		order = cfph_free_order(page);
 		cfph_bits_update(bits, pfn % MAX_ORDER_NR_PAGES,
@@ -94,7 +100,7 @@ void cfph_walk_parts(unsigned long pfn, unsigned long end,
 		 * may have memory of the zone before the hole, so a visit on
 		 * behalf of the wrong zone would do harm.
 		 */
-		zone = page_zone(page);
+		zone = cfph_page_zone(page);
 		if (!zone_spans_pfn(zone, pfn)) {
 			pfn++;
 			continue;
@@ -157,7 +163,7 @@ static bool cfph_word_has_zone(unsigned long pfn, struct zone *zone)
 
 	for (; pfn < end; pfn++) {
 		page = pfn_to_online_page(pfn);
-		if (page && page_zone(page) == zone &&
+		if (page && cfph_page_zone(page) == zone &&
 		    zone_spans_pfn(zone, pfn))
 			return true;
 	}
