@@ -19,9 +19,9 @@
 #include "../internal.h"
 #include "internal.h"
 
-/* Whoever has the page may change other bits of the same word meanwhile. */
 static struct zone *cfph_page_zone(const struct page *page)
 {
+	/* Whoever has the page may change other bits of that word meanwhile. */
 	return data_race(page_zone(page));
 }
 

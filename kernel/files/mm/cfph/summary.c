@@ -106,6 +106,7 @@ static void cfph_describe_leaf(struct cfph_summary *s)
 	for (; !page && pfn < s->start_pfn + CFPH_LEAF_PAGES;
 	     pfn += MAX_ORDER_NR_PAGES)
 		page = pfn_to_online_page(pfn);
+	/* Whoever has the page may change other bits of that word meanwhile. */
 	s->node = page ? data_race(page_to_nid(page)) : 0;
 	put_online_mems();
 }
