@@ -46,9 +46,15 @@ class Reader:
         return answer
 
     def _guest(self, command):
-        if command.endswith("&"):   # not even stderr may stay the agent's
-            command = f"({command[:-1]}) >/dev/null 2>&1 &"
-        return self._here.sh(command, 60)
+        if not command.endswith("&"):
+            return self._here.sh(command, 60)
+        # Not even stderr may stay the agent's.
+        self._here.sh(f"({command[:-1]}) >/dev/null 2>&1 &")
+        output = re.search(r">(\S+)", command)
+        if output:      # it has begun when it has said something
+            self._here.sh(f"for i in $(seq 1 600); do [ -s {output[1]} ] && "
+                          "exit 0; usleep 50000; done; exit 1", 60)
+        return ""
 
     def _qemu(self, command):
         if TARGET in command:

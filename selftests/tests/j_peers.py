@@ -108,7 +108,9 @@ def peers_stress_ng_vm(ctx):
 @test("peers-stress-ng-mix", 240)
 def peers_stress_ng_mix(ctx):
     """stress-ng: shm, mmap, memfd, madvise, fork and vfork, all verified."""
-    stress_ng(ctx, {"shm": "--shm-bytes 8M", "memfd": "--memfd-bytes 8M",
+    # By default --shm makes 32 objects of that size.
+    stress_ng(ctx, {"shm": "--shm-bytes 4M --shm-objs 8",
+                    "memfd": "--memfd-bytes 8M",
                     "mmap": "--mmap-bytes 4M", "madvise": "", "fork": "",
                     "vfork": ""}, 48 << 8)
 
