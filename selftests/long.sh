@@ -45,8 +45,11 @@ record() { # VERB ARGUMENTS: returns the verb's status
 		echo "duration: $(($(date +%s) - begin)) s"
 		echo "result:   $(result "$log" $rc)"
 		echo
-		# progress of builds is nothing to keep
-		grep -vE '^\[[a-z-]+( [a-z]+)?\] |^  (CPIO|CC|LD) ' "$log"
+		# Progress of builds and of libFuzzer is nothing to keep, nor is
+		# where it all lay.
+		grep -vE '^\[[a-z-]+( [a-z]+)?\] |^  (CPIO|CC|LD) ' "$log" |
+			grep -vE '^#[0-9]+[[:space:]]|NEW_FUNC|^"|: Cannot map desc' |
+			sed "s|$PWD/||g"
 	} >"$dir/$1.txt"
 	rm -f "$log"
 	return $rc
