@@ -169,8 +169,8 @@ def guest_oracle(ctx):
         need(re.fullmatch(r"bad pfn=0x[0-9a-f]+ map=(free buddy=used|"
                           r"used buddy=free)", bad), bad)
         # The random one complains once, then it stops by itself.
-        vm.sh(f"echo 10 >{random}; for i in $(seq 1 400); do "
-              f"[ $(cat {random}) = 0 ] && exit 0; usleep 50000; done; exit 1")
+        vm.sh(f"echo 10 >{random}; " +
+              guest.until(f"[ $(cat {random}) = 0 ]"))
         # A new map is right again.
         vm.sh(f"echo 0 >{mutant}; fpctl stop; fpctl start")
         ctx.say(guest.check_map(vm))
@@ -232,8 +232,7 @@ def guest_reload(ctx):
 
 def wait_file(path):
     """Shell words that wait until a file is there."""
-    return (f"for i in $(seq 1 1000); do [ -e {path} ] && exit 0; "
-            "usleep 50000; done; exit 1")
+    return guest.until(f"[ -e {path} ]", 1000)
 
 
 def timeline(ctx, guest_trace, host_trace):

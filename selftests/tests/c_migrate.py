@@ -346,9 +346,9 @@ def migrate_hotplug(ctx):
     before = guest.fpctl(src)["tracked-pages"]
     src.plug_dimm("256M")
     blocks = (spec.mem >> 27) + 2
-    src.sh("for i in $(seq 1 200); do [ $(grep -c online "
-           "/sys/devices/system/memory/memory*/state | grep -c :1) -ge "
-           f"{blocks} ] && exit 0; usleep 50000; done; exit 1")
+    src.sh(guest.until(
+        "[ $(grep -c online /sys/devices/system/memory/memory*/state | "
+        f"grep -c :1) -ge {blocks} ]", 200))
     after = guest.fpctl(src)["tracked-pages"]
     ctx.say(f"tracked pages: {before}, with the DIMM {after}")
     need(after >= before + 65000, "the DIMM is not tracked")

@@ -80,10 +80,9 @@ def netlink_ynl(ctx):
 
     # It sleeps before it looks; the kernel tells when it has subscribed.
     vm.sh(f"{clients.CLI} --output-json --subscribe monitor --sleep 8 "
-          ">/tmp/events & for i in $(seq 1 1200); do "
-          "awk '$2 == 16 && $4 != \"00000000\" { found = 1 } "
-          "END { exit !found }' /proc/net/netlink && exit 0; "
-          "usleep 50000; done; exit 1", 120)
+          ">/tmp/events & " + guest.until(
+              "awk '$2 == 16 && $4 != \"00000000\" { found = 1 } "
+              "END { exit !found }' /proc/net/netlink", 1200), 120)
     vm.sh("fpctl stop")
     text = vm.sh("for i in $(seq 1 1200); do [ -s /tmp/events ] && break; "
                  "usleep 50000; done; cat /tmp/events", 120)
@@ -379,14 +378,12 @@ def events_of(vm):
 def watch(vm):
     """Collect events in the background; ends when /tmp/stop appears."""
     vm.sh("rm -f /tmp/stop; cfph-nl '[[\"watch\", \"/tmp/stop\"]]' >/tmp/events & "
-          "for i in $(seq 1 1200); do grep -q ready /tmp/events && exit 0; "
-          "usleep 50000; done; exit 1", 120)
+          + guest.until("grep -q ready /tmp/events", 1200), 120)
 
 
 def watched(vm):
-    vm.sh("echo >/tmp/stop; for i in $(seq 1 1200); do "
-          "grep -q '\"ok\"' /tmp/events && exit 0; usleep 50000; done; "
-          "exit 1", 120)
+    vm.sh("echo >/tmp/stop; " +
+          guest.until("grep -q '\"ok\"' /tmp/events", 1200), 120)
     events = events_of(vm)
     need(events.pop() == {"ok": None}, "the watcher did not end well")
     return events

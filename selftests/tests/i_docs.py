@@ -52,8 +52,7 @@ class Reader:
         self._here.sh(f"({command[:-1]}) >/dev/null 2>&1 &")
         output = re.search(r">(\S+)", command)
         if output:      # it has begun when it has said something
-            self._here.sh(f"for i in $(seq 1 600); do [ -s {output[1]} ] && "
-                          "exit 0; usleep 50000; done; exit 1", 60)
+            self._here.sh(guest.until(f"[ -s {output[1]} ]", 600), 60)
         return ""
 
     def _qemu(self, command):

@@ -185,11 +185,10 @@ def no_memory_netlink(ctx):
 
     # An event that cannot be told is a loss for those who listen.
     vm.sh("fpctl monitor >/tmp/events 2>/tmp/err & "
-          "for i in $(seq 1 400); do [ -s /tmp/events ] && exit 0; "
-          "usleep 50000; done; exit 1")
+          + guest.until("[ -s /tmp/events ]"))
     vm.sh("echo 1 >/proc/self/fail-nth; exec fpctl stop")
-    vm.sh("for i in $(seq 1 400); do [ $(grep -c now /tmp/events) = 2 ] && "
-          "exit 0; usleep 50000; done; cat /tmp/events; exit 1")
+    vm.sh(guest.until("[ $(grep -c now /tmp/events) = 2 ]",
+                      complain="cat /tmp/events;"))
     vm.sh("kill -s TERM $(pidof fpctl); fpctl start")
     settled(vm)
     guest.check_leaks(vm)
@@ -205,8 +204,7 @@ def no_memory_hotplug(ctx):
     memory = "/sys/devices/system/memory"
     vm.sh(f"echo offline >{memory}/auto_online_blocks")
     vm.plug_dimm("128M")
-    vm.sh(f"for i in $(seq 1 400); do [ -e {memory}/memory32/state ] && "
-          "exit 0; usleep 50000; done; exit 1")
+    vm.sh(guest.until(f"[ -e {memory}/memory32/state ]"))
     before = guest.fpctl(vm)["tracked-pages"]
     fail_core(vm)
     need(failing(vm, 1, f"echo online >{memory}/memory32/state"),

@@ -57,12 +57,17 @@ def debugfs(name):
     return f"/sys/kernel/debug/cfph/{name}"
 
 
+def until(condition, tries=400, complain=""):
+    """Shell words: exit 0 as soon as it holds; 1 after 50 ms for each try."""
+    return (f"for i in $(seq 1 {tries}); do {condition} && exit 0; "
+            f"usleep 50000; done; {complain} exit 1")
+
+
 def until_shown(vm, pattern, text):
     """Wait until fpctl show has this (a regular expression, no blanks)."""
-    code, said = vm.run(
-        "for i in $(seq 1 400); do fpctl -j show | tr -d ' ' | "
-        f"grep -qE '{pattern}' && exit 0; usleep 50000; done; "
-        "fpctl show; exit 1")
+    code, said = vm.run(until(
+        f"fpctl -j show | tr -d ' ' | grep -qE '{pattern}'",
+        complain="fpctl show;"))
     if code:
         raise GuestError(f"{vm.name}: {text}: {said}")
 
