@@ -19,6 +19,7 @@ endif
 #? QDIR=dir      QEMU tree to start from (copied, never written) instead of Debian's 10.0
 #? DEBUG=1       guest kernel with lockdep, KASAN and other debug options; DEBUG=kcsan: data races
 #? COVERAGE=1    guest kernel and QEMU with counters of executed lines, as make coverage uses
+#? MUTANTS=0     make qemu: as users should have it, without what breaks rules on purpose
 #? ACCEL=kvm|tcg accelerator for demo, check and boot; without it KVM is probed with a real boot
 #? MEM=8G        guest memory of demo and boot
 #? T=name        check, coverage: only the tests whose name has this in it
@@ -69,7 +70,7 @@ DEBS_PEERS  := stress-ng stressapptest
 DEBS_MODEL  := spin gcc libc6-dev
 DEBS_KVM    := busybox-static python3 binutils xz-utils
 DEBS_LINT   := sparse shellcheck mandoc codespell perl
-DEBS        := $(DEBS_BUILD) $(DEBS_KERNEL) $(DEBS_QEMU) $(DEBS_FUZZ) $(DEBS_FPCTL) $(DEBS_GUEST) $(DEBS_PEERS)
+DEBS        := $(DEBS_BUILD) $(DEBS_KERNEL) $(DEBS_QEMU) $(DEBS_FUZZ) $(DEBS_FPCTL) $(DEBS_GUEST) $(DEBS_PEERS) $(DEBS_MODEL)
 
 # Looked up when a recipe needs it, because `make deps` may have to install it.
 CCACHE      = $(notdir $(shell command -v ccache))
@@ -122,7 +123,7 @@ $(FPCTL): $(wildcard tools/fpctl/*.[ch]) tools/fpctl/Makefile uapi/linux/cfph.h 
 # What selftests/ get to know about the build.
 TEST_ENV = BUILD=$(BUILD) KERNEL_IMAGE=$(KERNEL_IMAGE) SYSTEM_MAP=$(KERNEL_OBJ)/System.map GUEST_MODULES="$(GUEST_MODULES)" \
 	LINUX_SRC=$(LINUX_SRC) UML=$(UML) QEMU=$(QEMU) QEMU_IMG=$(QEMU_IMG) QEMU_SRC=$(QEMU_SRC) \
-	QEMU_BUILD=$(QEMU_BUILD) FUZZ_DECODER=$(FUZZ_DECODER) FUZZ_DEVICE=$(FUZZ_DEVICE) \
+	QEMU_BUILD=$(QEMU_BUILD) QEMU_PRODUCT=$(QEMU_PRODUCT) FUZZ_DECODER=$(FUZZ_DECODER) FUZZ_DEVICE=$(FUZZ_DEVICE) \
 	FPCTL=$(FPCTL) INITRAMFS=$(INITRAMFS) V=$(V)
 
 guest: $(KERNEL_BUILT) $(INITRAMFS) ## kernel and initramfs of the test guest
@@ -130,7 +131,7 @@ guest: $(KERNEL_BUILT) $(INITRAMFS) ## kernel and initramfs of the test guest
 demo: guest qemu ## migrate a guest with and without hints, print the table (MEM=2G)
 	$(Q)$(TEST_ENV) selftests/demo
 
-check: guest uml qemu qemu-tests fuzz-build ## every test: unit, device, integrity of migrations, mutants (T=name)
+check: guest uml qemu qemu-tests qemu-product fuzz-build ## every test: unit, device, integrity of migrations, mutants (T=name)
 	$(Q)$(TEST_ENV) selftests/run.sh $(T)
 
 check-mutants: guest qemu qemu-tests ## break each rule of the argument on purpose: which test notices

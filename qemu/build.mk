@@ -2,9 +2,14 @@
 #
 # Builds QEMU: the emulator and qemu-img for everybody, the qtest programs when
 # the tests ask for them.  COVERAGE=1 makes another one with line counters in our
-# own files, in a build directory of its own.
+# own files, in a build directory of its own.  MUTANTS=0 makes the one that users
+# should have: without what breaks rules on purpose, which the tests need.
 
-QEMU_NAME       := qemu$(if $(COVERAGE),-coverage)
+MUTANTS         ?= 1
+ifeq ($(filter 0 1,$(MUTANTS)),)
+$(error MUTANTS is '$(MUTANTS)', it must be 0 or 1)
+endif
+QEMU_NAME       := qemu$(if $(COVERAGE),-coverage)$(if $(filter 0,$(MUTANTS)),-product)
 QEMU_BUILD      := $(BUILD)/$(QEMU_NAME)
 QEMU            := $(QEMU_BUILD)/qemu-system-x86_64
 QEMU_IMG        := $(QEMU_BUILD)/qemu-img
@@ -12,7 +17,8 @@ QEMU_CONFIGURED := $(STAMP)/$(QEMU_NAME).configured
 QEMU_BUILT      := $(STAMP)/$(QEMU_NAME).built
 QEMU_TESTS_BUILT := $(STAMP)/$(QEMU_NAME)-tests.built
 QEMU_TESTS      := $(addprefix tests/qtest/,virtio-balloon-cfph-test \
-	virtio-balloon-cfph-events-test virtio-balloon-cfph-hostile-test virtio-balloon-cfph-rules-test tcg-dirty-log-test)
+	virtio-balloon-cfph-events-test virtio-balloon-cfph-hostile-test virtio-balloon-cfph-rules-test \
+	virtio-balloon-cfph-ways-test tcg-dirty-log-test)
 
 # What a host needs to run and migrate guests, no display, no audio, no modules.
 # Everything else is off, so that the build is short; without avx2 the detection
@@ -26,7 +32,7 @@ QEMU_OPTIONS := --target-list=x86_64-softmmu --with-pkgversion=cfph \
 	--enable-linux-aio --enable-linux-io-uring --enable-seccomp --enable-numa \
 	--enable-attr --enable-cap-ng --enable-membarrier --enable-malloc-trim \
 	--enable-slirp --enable-plugins --enable-zstd --enable-gnutls --enable-tools \
-	--enable-replication \
+	--enable-replication $(if $(filter 0,$(MUTANTS)),--disable-cfph-mutants,--enable-cfph-mutants) \
 	--firmwarepath=$(subst $() $(),:,$(QEMU_FIRMWARE))
 
 # The build runs meson again by itself, so both steps need the same meson.
@@ -60,6 +66,15 @@ $(QEMU_TESTS_BUILT): $(QEMU_BUILT)
 
 $(QEMU) $(QEMU_IMG): $(QEMU_BUILT) ;
 
+# The one without what breaks rules on purpose, next to the one that has it.
+QEMU_PRODUCT := $(BUILD)/qemu-product/qemu-system-x86_64
+
+qemu-product: $(QEMU_PREPARED) ## QEMU as users should have it, MUTANTS=0: $(BUILD)/qemu-product/qemu-system-x86_64
+	$(Q)$(MAKE) qemu MUTANTS=0 COVERAGE=
+
+check-product: qemu qemu-product ## prove that the product has no mutants in it
+	$(Q)qemu/check-product.sh $(QEMU_PRODUCT) $(QEMU)
+
 qemu: $(QEMU_BUILT) ## QEMU: $(BUILD)/qemu/qemu-system-x86_64
 qemu-tests: $(QEMU_TESTS_BUILT) ## QEMU's qtest programs: $(BUILD)/qemu/tests/qtest/
-.PHONY: qemu qemu-tests
+.PHONY: qemu qemu-tests qemu-product check-product

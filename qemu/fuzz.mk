@@ -21,8 +21,9 @@ SECONDS   ?= 60
 # --- decoder -----------------------------------------------------------------
 
 FUZZ_SOURCES := $(addprefix $(QEMU_SRC)/, hw/virtio/virtio-balloon-cfph.c \
-	hw/virtio/virtio-balloon-cfph-msg.c hw/virtio/virtio-balloon-cfph-status.c \
-	migration/cfph.c migration/cfph-map.c \
+	hw/virtio/virtio-balloon-cfph-map.c hw/virtio/virtio-balloon-cfph-msg.c \
+	hw/virtio/virtio-balloon-cfph-status.c \
+	migration/cfph.c migration/cfph-map.c migration/cfph-walk.c \
 	tests/qtest/fuzz/cfph/decoder.c tests/qtest/fuzz/cfph/world.c)
 # What QEMU's own build says for a file of its target.  muldefs, because world.c
 # stands in for some of what libqemuutil has, too; unresolved symbols are of

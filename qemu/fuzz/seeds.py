@@ -2,21 +2,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """seeds.py DIR: writes the fuzzer's seed corpus, one file an input.
 
-Steps are those of tests/qtest/fuzz/cfph/decoder.c, by number.  What a fuzzing
-run has found goes into kept.txt as one line "name hex", so that it is tried
-first in each later run.
+Steps are those of tests/qtest/fuzz/cfph/decoder.c, by number; in front of them
+is one byte, 1: the map is looked at between two syncs, too.  Each seed is written
+both ways.  What a fuzzing run has found goes into kept.txt as one line "name
+hex", whole, so that it is tried first in each later run.
 """
 
 import os
 import struct
 import sys
 
-(MESSAGE, RECORDS, ANSWER, WRITE, STATUS, COMMANDS, BEGIN, PULL, SYNC, LAST,
- SEND, GIVE_UP, END) = range(13)
-REGISTER, LEAF, UNREGISTER, STARTED, RANGE, BITS = range(1, 7)
+(MESSAGE, RECORDS, ANSWER, WRITE, STATUS, COMMANDS, BEGIN, PULL, SYNC,
+ SWITCHOVER, SEND, COMPLETE, END, POSTCOPY, LOAD) = range(15)
+MAP, UNMAP, STARTED, RANGE, BITS = range(1, 6)
 LEAF_PAGES = 32768
 # Guest pages: see the table of ranges in world.c.
-HEADER, LEAF0, LEAF1 = 10, 11, 12
+HEADER, LEAF0, LEAF1, DIR = 10, 11, 12, 13
 ROM, TWICE, IGNORED, MMIO, PLUGGED = (2 * LEAF_PAGES, 2 * LEAF_PAGES + 64,
                                       3 * LEAF_PAGES, 3 * LEAF_PAGES + 32,
                                       4 * LEAF_PAGES + 3)
@@ -28,7 +29,7 @@ def rec(kind, *words, count=0, length=None, data=b""):
                        8 + len(body) if length is None else length) + body
 
 
-def message(records, version=1, length=None, migration=1, sequence=0):
+def message(records, version=2, length=None, migration=1, sequence=0):
     """Through the decoder alone, header and all."""
     raw = struct.pack("<HHIQII", version, 0, 24 + len(records)
                       if length is None else length, sequence, migration, 0)
@@ -40,21 +41,35 @@ def records(data, parts=0, flags=1):
     return bytes([RECORDS, parts, flags]) + struct.pack("<H", len(data)) + data
 
 
-def answer(leaves=(LEAF0, LEAF1), header=HEADER, generation=6):
-    return bytes([ANSWER, generation]) + struct.pack("<HB", header,
-                                                     len(leaves)) + \
-        b"".join(struct.pack("<H", leaf) for leaf in leaves)
+def page(number):
+    return struct.pack("<I", number)[:3]
+
+
+def answer(leaves=(LEAF0, LEAF1), header=HEADER, directory=DIR, generation=6):
+    return bytes([ANSWER, generation]) + page(header) + page(directory) + \
+        bytes([len(leaves)]) + b"".join(page(leaf) for leaf in leaves)
 
 
 def write(pfn, offset, data):
-    return bytes([WRITE]) + struct.pack("<I", pfn)[:3] + \
+    return bytes([WRITE]) + page(pfn) + \
         struct.pack("<HB", offset, len(data)) + data
 
 
-def sync(*pages, last=False):
-    out = bytes([LAST if last else SYNC, len(pages)])
-    out += b"".join(bytes(page) for page in pages)
-    return out + (bytes([0]) if last else b"")
+def sync(*pages):
+    return bytes([SYNC]) + merged(*pages)
+
+
+def merged(*pages):
+    return bytes([len(pages)]) + b"".join(bytes(page) for page in pages)
+
+
+def switchover(*pages, running=0, limit=255):
+    return bytes([SWITCHOVER, running, limit]) + \
+        (merged(*pages) if limit == 255 else b"")
+
+
+def entry(index, address):
+    return write(DIR, 8 * index, struct.pack("<Q", address))
 
 
 UP = bytes([STATUS, 4, COMMANDS, 64, 0])
@@ -62,8 +77,9 @@ START = bytes([BEGIN, 0])
 PULLED = bytes([PULL])
 FREE = write(LEAF0, 2, b"\xff\x0f" * 20) + write(LEAF1, 0, b"\xf0" * 9) + \
     write(LEAF0, 4092, b"\xff" * 4)
-MIGRATING = UP + START + answer() + FREE + PULLED
-FINISH = sync((0, 20), (1, 7), last=True) + bytes([END])
+MIGRATING = UP + answer() + FREE + START + answer() + PULLED
+FINISH = switchover((0, 20), (1, 7)) + bytes([END])
+LOOK = START + PULLED + sync() + bytes([END])
 
 SEEDS = {
     "whole": MIGRATING + sync((0, 30)) + bytes([SEND, 0, 0, 90]) + PULLED +
@@ -72,53 +88,68 @@ SEEDS = {
         rec(RANGE, 5, 100, count=1) + rec(RANGE, 300, 20) +
         rec(BITS, LEAF_PAGES - 512, count=2, data=b"\x5a" * 128) +
         rec(RANGE, 0, 1 << 52)) + PULLED + FINISH,
-    "in-pieces": UP + START + records(rec(REGISTER, 9, HEADER << 12, 2)) +
-    records(rec(LEAF, 0, LEAF0 << 12), parts=3) +
-    records(rec(LEAF, LEAF_PAGES, LEAF1 << 12) + rec(STARTED, 9), parts=6) +
-    PULLED + records(rec(UNREGISTER, 9)) + PULLED + FINISH,
-    "postcopy": MIGRATING + bytes([GIVE_UP, END]) + MIGRATING + FINISH,
-    "gated": UP + bytes([BEGIN, 1]) + answer() + PULLED + bytes([END]),
+    "in-pieces": UP + answer() + START + records(
+        rec(MAP, 9, HEADER << 12) + rec(STARTED), parts=3) + PULLED +
+    records(rec(UNMAP, 9)) + PULLED + FINISH,
+    "postcopy": MIGRATING + switchover((0, 20)) +
+    bytes([POSTCOPY, SEND, 0, 0, 90, END]) + MIGRATING + FINISH,
+    "not-decided": MIGRATING + bytes([COMPLETE, END]),
+    "too-much": MIGRATING + write(LEAF0, 2, bytes(40)) +
+    4 * (switchover(limit=1) + PULLED) + sync() + FINISH,
+    "runs-on": MIGRATING + switchover(running=1) + bytes([END]),
+    "gated": UP + answer() + b"".join(
+        bytes([BEGIN, how]) + PULLED + bytes([END]) for how in range(1, 7)),
+    "again": MIGRATING + FINISH + START + PULLED + FINISH,
     "reset": MIGRATING + bytes([STATUS, 0]) + PULLED + UP + answer() + FREE +
     PULLED + FINISH,
     "queue-reset": MIGRATING + bytes([STATUS, 17]) + PULLED + FINISH,
     "broken": MIGRATING + bytes([STATUS, 10]) + PULLED + FINISH,
-    "paused": UP + bytes([STATUS, 3]) + START + PULLED + bytes([STATUS, 11]) +
-    answer() + FREE + PULLED + FINISH,
+    "paused": UP + answer() + FREE + bytes([STATUS, 3]) + START + PULLED +
+    bytes([STATUS, 11]) + PULLED + FINISH,
     "header-off": MIGRATING + write(HEADER, 16, bytes(4)) + FINISH,
     "no-commands": bytes([STATUS, 4, COMMANDS, 3, 8]) + START + PULLED +
     bytes([END]),
-    "odd-places": UP + START + records(
-        rec(REGISTER, 9, HEADER << 12, 5) + b"".join(
-            rec(LEAF, i * LEAF_PAGES, page << 12) for i, page in
-            enumerate((ROM, TWICE, IGNORED, MMIO, PLUGGED))) +
-        rec(STARTED, 9)) + write(PLUGGED, 0, b"\xff" * 60) + PULLED + FINISH,
-    "header-in-rom": UP + START + records(
-        rec(REGISTER, 9, ROM << 12, 0) + rec(STARTED, 9)) + FINISH,
-    "plain-message": UP + START + message(
-        rec(REGISTER, 9, HEADER << 12, 1) + rec(LEAF, 0, LEAF0 << 12) +
-        rec(STARTED, 9)) + FINISH,
+    "loaded": UP + answer() + FREE +
+    bytes([LOAD, 7, 7, 0, 0xa0, 0, 0]) + START + PULLED + FINISH,
+    "loaded-nonsense": UP + b"".join(
+        bytes([LOAD, how, generation]) + struct.pack("<I", header) + LOOK
+        for how, generation, header in (
+            (5, 7, 0), (5, 0, HEADER << 12), (5, 7, 1), (3, 0, 0), (0, 1, 1))),
+    # A map next to a rule each.
+    "odd-places": UP + b"".join(
+        answer((LEAF0, odd)) + LOOK + answer((LEAF0,), header=odd) + LOOK +
+        answer((LEAF0,), directory=odd) + LOOK
+        for odd in (ROM, TWICE, IGNORED, MMIO, PLUGGED, PLUGGED + 8)) +
+    answer() + entry(1, 1 << 50) + LOOK,
+    "twice": UP + answer((LEAF0, LEAF0)) + LOOK + answer((HEADER,)) + LOOK +
+    answer((DIR,)) + LOOK + answer(directory=HEADER) + LOOK,
+    "unaligned": UP + answer() + entry(2, (LEAF1 << 12) + 8) + LOOK +
+    answer() + write(HEADER, 64, struct.pack("<Q", (DIR << 12) + 1)) + LOOK,
+    "beyond": UP + answer() + FREE + entry(5, 3) + entry(6, LEAF0 << 12) + LOOK,
+    "counts": UP + b"".join(
+        answer() + write(HEADER, 32, struct.pack("<I", dirs)) + LOOK
+        for dirs in (0, 504, 505, 0xffffffff)),
+    "headers": UP + b"".join(
+        answer() + write(HEADER, offset, b"\x77") + LOOK
+        for offset in (0, 8, 16, 20, 24)),
+    # Next to a rule of messages each: without its check, this is the end.
+    "plain-message": UP + answer() + START + message(
+        rec(MAP, 9, HEADER << 12) + rec(STARTED)) + FINISH,
     "bad-length": UP + START + message(rec(RANGE, 1, 2), length=1 << 31) +
     message(rec(RANGE, 1, 2, length=4096)) +
     message(rec(BITS, 0, count=200, length=12816)),
-    # Next to a rule each: without its check, one of these is the end.
+    "writable": MIGRATING + records(rec(RANGE, 1, 2), parts=129) +
+    records(rec(RANGE, 1, 2), parts=128) + FINISH,
     "cut-off": UP + START + b"".join(
         message(whole[:-8]) + message(whole[:8]) + records(whole[:-8])
-        for whole in (rec(RANGE, 1, 2), rec(REGISTER, 9, HEADER << 12, 0),
+        for whole in (rec(RANGE, 1, 2), rec(MAP, 9, HEADER << 12),
                       rec(BITS, 0, count=2, data=bytes(128)))),
     "half-a-head": UP + START + message(bytes(4), length=28) +
     message(rec(RANGE, 1, 2)[:20], length=48),
-    "leaves": UP + START + records(
-        rec(REGISTER, 9, HEADER << 12, 1) + rec(LEAF, 0, LEAF0 << 12) +
-        rec(LEAF, LEAF_PAGES, LEAF1 << 12) + rec(STARTED, 9)) + FINISH,
-    "no-leaves": UP + START + records(
-        rec(REGISTER, 9, HEADER << 12, 0) + rec(LEAF, 0, 0)) + FINISH,
-    "leaves-twice": UP + START + records(
-        rec(REGISTER, 9, HEADER << 12, 2) +
-        2 * rec(LEAF, LEAF_PAGES, LEAF0 << 12) + rec(STARTED, 9)) + FINISH,
-    "leaves-missing": UP + START + records(
-        rec(REGISTER, 9, HEADER << 12, 4) + rec(STARTED, 9)) + FINISH,
-    "too-many-leaves": UP + START + records(
-        rec(REGISTER, 9, HEADER << 12, (1 << 64) - 1)) + FINISH,
+    "bad-map": UP + START + message(rec(MAP, 0, 4096)) +
+    message(rec(MAP, 1, 0)) + message(rec(MAP, 1, 8)) +
+    message(rec(MAP, 1, 4096, count=1)) + message(rec(UNMAP, 1, count=1)) +
+    message(rec(STARTED, count=1)),
     "bad-numbers": UP + START + message(rec(RANGE, 1 << 63, 1 << 63)) +
     message(rec(BITS, (1 << 52) - 512, count=2, data=bytes(128))),
 }
@@ -127,7 +158,10 @@ SEEDS = {
 def main():
     out = sys.argv[1]
     os.makedirs(out, exist_ok=True)
-    seeds = dict(SEEDS)
+    seeds = {}
+    for name, data in SEEDS.items():
+        seeds[name] = b"\0" + data
+        seeds[f"{name}-looked-at"] = b"\1" + data
     kept = os.path.join(os.path.dirname(os.path.abspath(__file__)), "kept.txt")
     with open(kept, encoding="ascii") as lines:
         for line in lines:

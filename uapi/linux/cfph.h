@@ -88,8 +88,8 @@ enum cfph_drain {
 /**
  * enum cfph_event - What a notification tells of.
  * @CFPH_EVENT_STATE: the map has another state or reason
- * @CFPH_EVENT_START: a migration has started, its map is registered; told
- *   again when the map has gone and come back meanwhile
+ * @CFPH_EVENT_START: a migration has started and will get deltas; told again
+ *   when the map has gone and come back meanwhile
  * @CFPH_EVENT_ROUND: the host has begun another round
  * @CFPH_EVENT_STOP: the migration is over
  * @CFPH_EVENT_STALL: the host has returned no buffer, the thread waits for

@@ -7,7 +7,9 @@
  * The guest kernel keeps a bitmap of its free pages, the *map*, in its own
  * memory: one bit per 4 KiB page, 1 = the page is in a buddy free list.  The
  * map is cut into *leaves* of one 4 KiB page each (32768 pages, 128 MiB of
- * RAM); memory without a leaf is not tracked and counts as not free.
+ * RAM), which the device finds through a header page and directory pages, all
+ * of them in guest memory.  Memory without a leaf is not tracked and counts as
+ * not free.
  *
  * One feature bit, VIRTIO_BALLOON_F_CFPH, adds two adjacent virtqueues behind
  * all others of the device:
@@ -19,18 +21,25 @@
  *                                   each one whole message: a header, then
  *                                   records.
  *
- * Nothing moves on either queue until a migration begins.  Then:
+ * The registration, with or without a migration:
+ *
+ *   guest MAP {generation, header page}  the map is READY; the device may read
+ *                            it from now on, whenever it likes
+ *   guest UNMAP {generation} it is no longer kept (driver removal, suspend,
+ *                            reboot, kexec, administrator)
+ *
+ * A session, from the start of a live migration to its end:
  *
  *   host  START {id}         a migration begins; "id" names it from now on
- *   guest REGISTER, LEAF...  here is my map (its header page has a fresh random
- *                            generation), then STARTED {id}
+ *   guest STARTED            in a message of that id: changes will follow
  *   host  ROUND {id, round}  the dirty bitmap has just been synchronised
  *   guest RANGE, BITS ...    what changed in the map; the last message of a
  *                            pass has VIRTIO_BALLOON_CFPH_F_PASS_END
  *   host  STOP {id}          the migration has ended, either way; the first
  *                            thing that a destination says, too
- *   guest UNREGISTER         at any time: the map is no longer kept (driver
- *                            removal, suspend, reboot, kexec, administrator)
+ *
+ * Nobody waits for an answer.  A migration of a guest that stands still, or
+ * that never answers, reads the map as any other does.
  *
  * What each side may rely on
  * --------------------------
@@ -39,15 +48,19 @@
  *   never forgets that a page is dirty because of one.
  * - While the vCPUs are stopped, a bit that is set in a registered map means
  *   that nobody owns the page: its contents need not be kept.  This holds only
- *   while the header page shows the magic, the generation of the registration
- *   and VIRTIO_BALLOON_CFPH_STATE_READY; the device checks all three with the
- *   vCPUs stopped, every time, before it leaves a page out for good.
- * - The device forgets a registration on device reset, when DRIVER_OK is lost,
- *   when one of the two queues is reset, after an error, and at STOP.
+ *   while the header page shows the magic, the version, the generation of the
+ *   registration and VIRTIO_BALLOON_CFPH_STATE_READY; the device checks all of
+ *   them with the vCPUs stopped, every time, before it leaves a page out for
+ *   good.
+ * - The registration stands until the guest takes it back or the device
+ *   forgets it, which it does on device reset, when DRIVER_OK is lost, when one
+ *   of the two queues is reset, after an error, and before its state is loaded.
+ *   It is part of the device's state: a destination, and a guest whose snapshot
+ *   was loaded, have the one that came with their memory.
  * - The driver never waits for the device.  When the device is slow to return
  *   buffers, changes stay flagged in the guest and are sent later.
  * - A message that breaks a rule below is dropped whole, and the registration
- *   with it; the device carries on as one without the feature.
+ *   with it; the device carries on as one without a map until the next MAP.
  *
  * All fields are little endian.  All page frame numbers count 4 KiB units of
  * guest-physical address space, whatever the page size of the guest.  Padding
@@ -65,7 +78,7 @@
 #define VIRTIO_BALLOON_F_CFPH			20
 
 /* Version of everything in this file; both directions carry it. */
-#define VIRTIO_BALLOON_CFPH_VERSION		1
+#define VIRTIO_BALLOON_CFPH_VERSION		2
 
 /* --- sizes --- */
 
@@ -79,31 +92,54 @@
 /* Upper bound of one message; the device refuses a longer one. */
 #define VIRTIO_BALLOON_CFPH_MESSAGE_MAX		16384
 
-/* --- the map's header page, in guest memory --- */
+/* One directory page: 4096 bytes / 8 = 512 leaf addresses = 64 GiB of RAM. */
+#define VIRTIO_BALLOON_CFPH_DIR_LEAVES		512
+/* What fits into the header page behind 64 bytes: (4096 - 64) / 8; 31.5 TiB. */
+#define VIRTIO_BALLOON_CFPH_DIRS_MAX		504
 
-#define VIRTIO_BALLOON_CFPH_MAGIC		0x3170616d68706663ULL /* "cfphmap1" */
+/* --- the map's header page and directory, in guest memory --- */
+
+#define VIRTIO_BALLOON_CFPH_MAGIC		0x3270616d68706663ULL /* "cfphmap2" */
 
 /* The map is not to be believed. */
 #define VIRTIO_BALLOON_CFPH_STATE_OFF		0
-/* Every bit of every registered leaf is exact whenever the vCPUs stand still. */
+/* Every bit of every leaf is exact whenever the vCPUs stand still. */
 #define VIRTIO_BALLOON_CFPH_STATE_READY		1
 
 /**
- * struct virtio_balloon_cfph_map_header - first bytes of the map's header page
+ * struct virtio_balloon_cfph_map_header - the map's header page
  * @magic: VIRTIO_BALLOON_CFPH_MAGIC
- * @generation: random, drawn anew for each registration, never 0; equal to the
- *	one in the REGISTER record
+ * @generation: random, drawn anew for each map, never 0; equal to the one in the
+ *	MAP record
  * @state: VIRTIO_BALLOON_CFPH_STATE_*; the first thing that the guest clears
  *	when it gives the map up, and the last that it sets
  * @version: VIRTIO_BALLOON_CFPH_VERSION
+ * @changes: counts each store to @dir or to a directory page; wraps.  As long as
+ *	it shows the same number, the device need not translate the addresses
+ *	again
+ * @dirs: how many elements of @dir count, VIRTIO_BALLOON_CFPH_DIRS_MAX at most;
+ *	fixed as long as the generation is
+ * @reserved: 0
+ * @dir: guest-physical address of the directory page of the pages from
+ *	i * DIR_LEAVES * LEAF_PAGES on, 0 = none.  A directory page is
+ *	VIRTIO_BALLOON_CFPH_DIR_LEAVES addresses of leaves (__le64), 0 = none
  *
- * The page is 4 KiB aligned and lies in ordinary RAM.
+ * All these pages are 4 KiB aligned, lie in ordinary RAM, and serve one purpose
+ * each: no address occurs twice.
+ *
+ * One 8-byte store to a directory publishes or withdraws a leaf.  A new leaf is
+ * zeroed, filled if it must be, entered, counted; one that goes is taken out,
+ * counted, and only then freed, when all of its bits are clear.
  */
 struct virtio_balloon_cfph_map_header {
 	__le64 magic;
 	__le64 generation;
 	__le32 state;
 	__le32 version;
+	__le64 changes;
+	__le32 dirs;
+	__le32 reserved[7];
+	__le64 dir[VIRTIO_BALLOON_CFPH_DIRS_MAX];
 };
 
 /* --- host -> guest: commands --- */
@@ -121,7 +157,7 @@ struct virtio_balloon_cfph_map_header {
  * @argument: 0, reserved
  *
  * The driver ignores a command that is shorter than this structure, and ROUND
- * for any but the migration that it has answered.  STOP counts whatever its id.
+ * for any but the migration that has begun.  STOP counts whatever its id.
  */
 struct virtio_balloon_cfph_cmd {
 	__le16 version;
@@ -142,8 +178,8 @@ struct virtio_balloon_cfph_cmd {
  * @flags: VIRTIO_BALLOON_CFPH_F_*; unknown flags are ignored
  * @length: bytes of the whole message, header included; a multiple of 8, at
  *	most VIRTIO_BALLOON_CFPH_MESSAGE_MAX and at most the buffer's length
- * @sequence: 0 in the first message after START, then one more each
- * @migration_id: the migration that this message belongs to
+ * @sequence: 0 in the first message of a session, then one more each; 0 outside
+ * @migration_id: the migration that this message belongs to, 0 outside a session
  * @round: the newest round that the driver had seen when the pass began
  *
  * Records follow, back to back, and fill the message exactly.
@@ -157,12 +193,11 @@ struct virtio_balloon_cfph_msg {
 	__le32 round;
 };
 
-#define VIRTIO_BALLOON_CFPH_REC_REGISTER	1
-#define VIRTIO_BALLOON_CFPH_REC_LEAF		2
-#define VIRTIO_BALLOON_CFPH_REC_UNREGISTER	3
-#define VIRTIO_BALLOON_CFPH_REC_STARTED		4
-#define VIRTIO_BALLOON_CFPH_REC_RANGE		5
-#define VIRTIO_BALLOON_CFPH_REC_BITS		6
+#define VIRTIO_BALLOON_CFPH_REC_MAP		1
+#define VIRTIO_BALLOON_CFPH_REC_UNMAP		2
+#define VIRTIO_BALLOON_CFPH_REC_STARTED		3
+#define VIRTIO_BALLOON_CFPH_REC_RANGE		4
+#define VIRTIO_BALLOON_CFPH_REC_BITS		5
 
 /**
  * struct virtio_balloon_cfph_rec - head of every record
@@ -179,39 +214,27 @@ struct virtio_balloon_cfph_rec {
 };
 
 /**
- * struct virtio_balloon_cfph_rec_register - a new map; forgets the old one
+ * struct virtio_balloon_cfph_rec_map - a map that may be read from now on
  * @rec: head
  * @generation: what the header page shows, not 0
- * @header_addr: guest-physical address of the header page, 4 KiB aligned
- * @leaves: how many LEAF records follow before STARTED, in this message and the
- *	next ones; at most one per 128 MiB of the address range that holds RAM
+ * @header_addr: guest-physical address of the header page, 4 KiB aligned, not 0
+ *
+ * Takes the place of the registration that there was.  Counts whatever
+ * migration the message's header names, like UNMAP.
  */
-struct virtio_balloon_cfph_rec_register {
+struct virtio_balloon_cfph_rec_map {
 	struct virtio_balloon_cfph_rec rec;
 	__le64 generation;
 	__le64 header_addr;
-	__le64 leaves;
 };
 
 /**
- * struct virtio_balloon_cfph_rec_leaf - one leaf of the map
+ * struct virtio_balloon_cfph_rec_unmap - the map is no longer kept
  * @rec: head
- * @first_pfn: first page that the leaf describes, a multiple of
- *	VIRTIO_BALLOON_CFPH_LEAF_PAGES; larger than that of the leaf before
- * @addr: guest-physical address of the leaf, 4 KiB aligned
+ * @generation: of the map that goes; if another one is registered, nothing
+ *	happens
  */
-struct virtio_balloon_cfph_rec_leaf {
-	struct virtio_balloon_cfph_rec rec;
-	__le64 first_pfn;
-	__le64 addr;
-};
-
-/**
- * struct virtio_balloon_cfph_rec_unregister - the map is no longer kept
- * @rec: head
- * @generation: of the registration that ends
- */
-struct virtio_balloon_cfph_rec_unregister {
+struct virtio_balloon_cfph_rec_unmap {
 	struct virtio_balloon_cfph_rec rec;
 	__le64 generation;
 };
@@ -219,20 +242,19 @@ struct virtio_balloon_cfph_rec_unregister {
 /**
  * struct virtio_balloon_cfph_rec_started - the answer to START
  * @rec: head
- * @generation: of the registration that this migration may read
  *
  * The migration is the one that the message's header names.
  */
 struct virtio_balloon_cfph_rec_started {
 	struct virtio_balloon_cfph_rec rec;
-	__le64 generation;
 };
 
 /**
  * struct virtio_balloon_cfph_rec_range - pages in one state
  * @rec: head; @rec.count says whether they are free
  * @pfn: first page
- * @pages: how many, 1 or more; @pfn + @pages does not overflow
+ * @pages: how many, 1 or more; @pfn + @pages is at most 1 << 52, the end of the
+ *	64-bit address space
  */
 struct virtio_balloon_cfph_rec_range {
 	struct virtio_balloon_cfph_rec rec;
@@ -244,7 +266,7 @@ struct virtio_balloon_cfph_rec_range {
  * struct virtio_balloon_cfph_rec_bits - a copy of neighbouring chunks
  * @rec: head; @rec.count is the number of chunks
  * @first_pfn: first page of the first chunk, a multiple of
- *	VIRTIO_BALLOON_CFPH_CHUNK_PAGES
+ *	VIRTIO_BALLOON_CFPH_CHUNK_PAGES; the last chunk ends at 1 << 52 at most
  * @bits: bit n of word w is page @first_pfn + 64 * w + n, 1 = free;
  *	8 words per chunk
  */

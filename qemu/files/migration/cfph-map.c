@@ -1,12 +1,13 @@
 /*
- * Continuous free-page hints: reading the guest's map
+ * Continuous free-page hints: where RAM is, and the bits of the guest's map
  *
  * Copyright (c) 2026 The cfph developers
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Translates guest-physical pages to RAMBlocks and reads the map that the
- * guest keeps in its own memory.  Knows nothing of dirty bitmaps or queues.
+ * Translates guest-physical pages to RAMBlocks, and reads the bits of the map
+ * that a provider has found in guest memory.  Knows nothing of dirty bitmaps,
+ * queues or the format of the map, but that a leaf is a page of bits.
  *
  * Guest memory is never trusted: addresses are translated anew for every walk
  * (memory may have been remapped since), only plain RAM is touched, and each
@@ -22,47 +23,13 @@
 #include "exec/ramblock.h"
 #include "exec/ramlist.h"
 #include "migration/misc.h"
-#include "standard-headers/linux/virtio_balloon_cfph.h"
 #include "cfph-map.h"
 #include "ram.h"
 
-#define LEAF_BYTES      VIRTIO_BALLOON_CFPH_LEAF_BYTES
-#define LEAF_PAGES      VIRTIO_BALLOON_CFPH_LEAF_PAGES
-#define PFN_SHIFT       VIRTIO_BALLOON_CFPH_PFN_SHIFT
+#define PAGE_BYTES      (1ULL << RAM_CFPH_PAGE_BITS)
 
-/* --- maps --- */
-
-RamCfphMap *ram_cfph_map_new(size_t nr_leaves)
-{
-    RamCfphMap *map = g_atomic_rc_box_new0(RamCfphMap);
-
-    map->nr_leaves = nr_leaves;
-    map->leaves = g_new0(RamCfphLeaf, nr_leaves);
-    return map;
-}
-
-RamCfphMap *ram_cfph_map_ref(RamCfphMap *map)
-{
-    return map ? g_atomic_rc_box_acquire(map) : NULL;
-}
-
-static void ram_cfph_map_clear(void *opaque)
-{
-    RamCfphMap *map = opaque;
-
-    for (size_t i = 0; map->stale && i < map->nr_leaves; i++) {
-        g_free(map->stale[i]);
-    }
-    g_free(map->stale);
-    g_free(map->leaves);
-}
-
-void ram_cfph_map_unref(RamCfphMap *map)
-{
-    if (map) {
-        g_atomic_rc_box_release_full(map, ram_cfph_map_clear);
-    }
-}
+/* A leaf is a page of bits. */
+QEMU_BUILD_BUG_ON(PAGE_BYTES * 8 != RAM_CFPH_LEAF_PAGES);
 
 /* --- where RAM is --- */
 
@@ -77,14 +44,14 @@ static bool ram_cfph_collect(Int128 start, Int128 len, const MemoryRegion *cmr,
     if (!memory_region_is_ram(mr) || !mr->ram_block ||
         !int128_nz(len) || int128_gethi(int128_add(start, len)) ||
         ((int128_get64(start) | int128_get64(len) | offset) &
-         (LEAF_BYTES - 1))) {
+         (PAGE_BYTES - 1))) {
         return false;
     }
 
-    seg.pfn = int128_get64(start) >> PFN_SHIFT;
-    seg.npages = int128_get64(len) >> PFN_SHIFT;
+    seg.pfn = int128_get64(start) >> RAM_CFPH_PAGE_BITS;
+    seg.npages = int128_get64(len) >> RAM_CFPH_PAGE_BITS;
     seg.rb = mr->ram_block;
-    seg.page = offset >> PFN_SHIFT;
+    seg.page = offset >> RAM_CFPH_PAGE_BITS;
     g_array_append_val(segs, seg);
     return false;
 }
@@ -193,19 +160,18 @@ size_t ram_cfph_layout_block(const RamCfphLayout *layout, const RAMBlock *rb,
     return first;
 }
 
-/* Host address of the 4 KiB page at @addr, NULL unless it is plain RAM. */
-static void *ram_cfph_host_page(const RamCfphLayout *layout, hwaddr addr)
+const void *ram_cfph_host_page(const RamCfphLayout *layout, hwaddr addr)
 {
-    uint64_t pfn = addr >> PFN_SHIFT;
+    uint64_t pfn = addr >> RAM_CFPH_PAGE_BITS;
     size_t i = ram_cfph_layout_find(layout, pfn);
     const RamCfphSeg *seg = &layout->by_pfn[i];
     ram_addr_t offset;
 
-    if ((addr & (LEAF_BYTES - 1)) || i == layout->nr || pfn < seg->pfn) {
+    if ((addr & (PAGE_BYTES - 1)) || i == layout->nr || pfn < seg->pfn) {
         return NULL;
     }
-    offset = (ram_addr_t)(seg->page + (pfn - seg->pfn)) << PFN_SHIFT;
-    if (!seg->rb->host || offset + LEAF_BYTES > seg->rb->used_length ||
+    offset = (ram_addr_t)(seg->page + (pfn - seg->pfn)) << RAM_CFPH_PAGE_BITS;
+    if (!seg->rb->host || offset + PAGE_BYTES > seg->rb->used_length ||
         ramblock_page_is_discarded(seg->rb,
                                    QEMU_ALIGN_DOWN(offset,
                                                    seg->rb->page_size))) {
@@ -214,160 +180,102 @@ static void *ram_cfph_host_page(const RamCfphLayout *layout, hwaddr addr)
     return seg->rb->host + offset;
 }
 
-uint64_t ram_cfph_max_leaves(void)
+static uint64_t ram_cfph_layout_end(const RamCfphLayout *layout)
+{
+    const RamCfphSeg *seg = &layout->by_pfn[layout->nr - 1];
+
+    return layout->nr ? seg->pfn + seg->npages : 0;
+}
+
+uint64_t ram_cfph_max_pages(void)
 {
     RamCfphLayout layout;
-    uint64_t end = 0;
+    uint64_t end;
 
     RCU_READ_LOCK_GUARD();
     ram_cfph_layout_init(&layout);
-    if (layout.nr) {
-        const RamCfphSeg *seg = &layout.by_pfn[layout.nr - 1];
-
-        end = seg->pfn + seg->npages;
-    }
+    end = ram_cfph_layout_end(&layout);
     ram_cfph_layout_destroy(&layout);
-    return DIV_ROUND_UP(end, LEAF_PAGES);
-}
-
-/* --- the header page --- */
-
-static const char *ram_cfph_check_header(const RamCfphMap *map,
-                                         const RamCfphLayout *layout)
-{
-    struct virtio_balloon_cfph_map_header header;
-    const void *host = ram_cfph_host_page(layout, map->header_addr);
-
-    if (!host) {
-        return "its header page is not in RAM";
-    }
-    memcpy(&header, host, sizeof(header));
-
-    if (le64_to_cpu(header.magic) != VIRTIO_BALLOON_CFPH_MAGIC) {
-        return "its header page has no magic";
-    }
-    if (le64_to_cpu(header.generation) != map->generation) {
-        return "its header page shows another generation";
-    }
-    if (le32_to_cpu(header.version) != VIRTIO_BALLOON_CFPH_VERSION) {
-        return "its header page shows another version";
-    }
-    if (le32_to_cpu(header.state) != VIRTIO_BALLOON_CFPH_STATE_READY) {
-        return "the guest does not keep it any more";
-    }
-    return NULL;
-}
-
-const char *ram_cfph_map_check(const RamCfphMap *map)
-{
-    RamCfphLayout layout;
-    const char *reason;
-
-    if (ram_cfph_mutant(map, RAM_CFPH_MUTANT_NO_HEADER_CHECK)) {
-        return NULL;
-    }
-
-    RCU_READ_LOCK_GUARD();
-    ram_cfph_layout_init(&layout);
-    reason = ram_cfph_check_header(map, &layout);
-    ram_cfph_layout_destroy(&layout);
-    return reason;
+    return end;
 }
 
 /* --- the bits --- */
 
-/*
- * The mutant: keep what each sync read, and decide from it.  A migration can
- * end without any sync between the registration and the last one.
- */
-static void ram_cfph_view_stale(RamCfphView *view, RamCfphWhen when)
+void ram_cfph_view_init(RamCfphView *view, const RamCfphLayout *layout)
 {
-    RamCfphMap *map = view->map;
-
-    if (!map->stale) {
-        map->stale = g_new0(void *, map->nr_leaves);
-    }
-    for (size_t i = 0; i < map->nr_leaves; i++) {
-        if (when != RAM_CFPH_FINAL && view->words[i] &&
-            (when == RAM_CFPH_SYNC || !map->stale[i])) {
-            g_free(map->stale[i]);
-            map->stale[i] = g_memdup2(view->words[i], LEAF_BYTES);
-        }
-        if (when == RAM_CFPH_FINAL) {
-            view->words[i] = map->stale[i];
-        }
-    }
-}
-
-void ram_cfph_view_init(RamCfphView *view, RamCfphMap *map,
-                        const RamCfphLayout *layout, RamCfphWhen when)
-{
-    *view = (RamCfphView) { .map = map };
-    if (!map) {
-        return;
-    }
-
-    view->words = g_new(const unsigned long *, map->nr_leaves);
-    for (size_t i = 0; i < map->nr_leaves; i++) {
-        view->words[i] = ram_cfph_host_page(layout, map->leaves[i].addr);
-    }
-    if (ram_cfph_mutant(map, RAM_CFPH_MUTANT_STALE_FINAL)) {
-        ram_cfph_view_stale(view, when);
-    }
+    view->nr = DIV_ROUND_UP(ram_cfph_layout_end(layout), RAM_CFPH_LEAF_PAGES);
+    view->leaf = g_new0(const unsigned long *, view->nr);
 }
 
 void ram_cfph_view_destroy(RamCfphView *view)
 {
-    g_free(view->words);
+    g_free(view->leaf);
 }
 
-static bool ram_cfph_leaf_has(const RamCfphLeaf *leaf, uint64_t pfn)
+#ifdef CONFIG_CFPH_MUTANTS
+static struct {
+    size_t nr;
+    void **leaf;
+} ram_cfph_stale;
+
+/* A migration can end without any sync between the first one and the last. */
+static void ram_cfph_view_stale(RamCfphView *view, RamCfphWhen when)
 {
-    return pfn - leaf->first_pfn < LEAF_PAGES;
+    if (!view || view->nr != ram_cfph_stale.nr) {
+        for (size_t i = 0; i < ram_cfph_stale.nr; i++) {
+            g_free(ram_cfph_stale.leaf[i]);
+        }
+        g_free(ram_cfph_stale.leaf);
+        ram_cfph_stale.nr = view ? view->nr : 0;
+        ram_cfph_stale.leaf = view ? g_new0(void *, view->nr) : NULL;
+    }
+    for (size_t i = 0; i < ram_cfph_stale.nr; i++) {
+        if (when != RAM_CFPH_FINAL && view->leaf[i] &&
+            (when == RAM_CFPH_SYNC || !ram_cfph_stale.leaf[i])) {
+            g_free(ram_cfph_stale.leaf[i]);
+            ram_cfph_stale.leaf[i] = g_memdup2(view->leaf[i], PAGE_BYTES);
+        }
+        if (when == RAM_CFPH_FINAL) {
+            view->leaf[i] = ram_cfph_stale.leaf[i];
+        }
+    }
 }
+
+FreePageHintsReason ram_cfph_view_mutate(RamCfphView *view, RamCfphWhen when,
+                                         FreePageHintsReason reason,
+                                         uint32_t mutants)
+{
+    if (!view || (mutants & BIT(RAM_CFPH_MUTANT_STALE_FINAL))) {
+        ram_cfph_view_stale(view, when);
+    }
+    if (when != RAM_CFPH_FINAL) {
+        return reason;
+    }
+    if (mutants & BIT(RAM_CFPH_MUTANT_LATE_USE)) {
+        memset(view->leaf, 0, view->nr * sizeof(*view->leaf));
+    }
+    return mutants & BIT(RAM_CFPH_MUTANT_LATE_WITHDRAWAL) ?
+           FREE_PAGE_HINTS_REASON_WITHDRAWN : reason;
+}
+#endif
 
 /* The word of the map that has the bit of @pfn, a multiple of BITS_PER_LONG. */
-static unsigned long ram_cfph_view_word(RamCfphView *view, uint64_t pfn)
+static unsigned long ram_cfph_view_word(const RamCfphView *view, uint64_t pfn)
 {
-    const RamCfphMap *map = view->map;
-    size_t lo = 0, hi = map->nr_leaves;
-    unsigned long pos;
+    uint64_t i = pfn / RAM_CFPH_LEAF_PAGES;
 
-    if (!hi) {
+    if (i >= view->nr || !view->leaf[i]) {
         return 0;
     }
-    if (!ram_cfph_leaf_has(&map->leaves[view->hint], pfn)) {
-        /* The last leaf that begins at or before @pfn. */
-        while (hi - lo > 1) {
-            size_t mid = lo + (hi - lo) / 2;
-
-            if (map->leaves[mid].first_pfn <= pfn) {
-                lo = mid;
-            } else {
-                hi = mid;
-            }
-        }
-        view->hint = lo;
-        if (!ram_cfph_leaf_has(&map->leaves[lo], pfn)) {
-            return 0;
-        }
-    }
-    if (!view->words[view->hint]) {
-        return 0;
-    }
-    pos = pfn - map->leaves[view->hint].first_pfn;
-    return leul_to_cpu(qatomic_read(&view->words[view->hint][BIT_WORD(pos)]));
+    pfn %= RAM_CFPH_LEAF_PAGES;
+    return leul_to_cpu(qatomic_read(&view->leaf[i][BIT_WORD(pfn)]));
 }
 
-unsigned long ram_cfph_view_bits(RamCfphView *view, uint64_t pfn)
+unsigned long ram_cfph_view_bits(const RamCfphView *view, uint64_t pfn)
 {
     unsigned shift = pfn % BITS_PER_LONG;
-    unsigned long bits;
+    unsigned long bits = ram_cfph_view_word(view, pfn - shift) >> shift;
 
-    if (!view->map) {
-        return 0;
-    }
-    bits = ram_cfph_view_word(view, pfn - shift) >> shift;
     if (shift) {
         bits |= ram_cfph_view_word(view, pfn - shift + BITS_PER_LONG)
                 << (BITS_PER_LONG - shift);

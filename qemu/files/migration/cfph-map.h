@@ -5,7 +5,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Internal to migration/cfph*.c.
+ * Where RAM is, and the bits of the map: internal to migration/cfph*.c.
  */
 #ifndef QEMU_MIGRATION_CFPH_MAP_H
 #define QEMU_MIGRATION_CFPH_MAP_H
@@ -34,11 +34,11 @@ typedef struct RamCfphSeg {
  *
  * A page of a RAMBlock is in at most one segment.
  */
-typedef struct RamCfphLayout {
+struct RamCfphLayout {
     RamCfphSeg *by_pfn;
     RamCfphSeg *by_block;
     size_t nr;
-} RamCfphLayout;
+};
 
 /* RCU read lock held until ram_cfph_layout_destroy(). */
 void ram_cfph_layout_init(RamCfphLayout *layout);
@@ -50,22 +50,20 @@ size_t ram_cfph_layout_block(const RamCfphLayout *layout, const RAMBlock *rb,
                              size_t *nr);
 
 /**
- * struct RamCfphView: the guest's map, mapped for one walk
- * @map: NULL = no page is free
- * @words: host address of each leaf, NULL if it is not in plain RAM
- * @hint: leaf of the last lookup
+ * struct RamCfphView: the guest's map, as it was found for one walk
+ * @leaf: host address of each leaf, NULL: none of its pages is free
+ * @nr: number of elements
  */
 typedef struct RamCfphView {
-    RamCfphMap *map;
-    const unsigned long **words;
-    size_t hint;
+    const unsigned long **leaf;
+    size_t nr;
 } RamCfphView;
 
 /**
  * enum RamCfphWhen: what the map is read for
  * @RAM_CFPH_LOOK: between two slices
  * @RAM_CFPH_SYNC: at a sync of the dirty log
- * @RAM_CFPH_FINAL: the decision, with the vCPUs stopped
+ * @RAM_CFPH_FINAL: from the decision on, with the vCPUs stopped
  */
 typedef enum RamCfphWhen {
     RAM_CFPH_LOOK,
@@ -73,18 +71,25 @@ typedef enum RamCfphWhen {
     RAM_CFPH_FINAL,
 } RamCfphWhen;
 
-/* RCU read lock and bitmap_mutex held until ram_cfph_view_destroy(). */
-void ram_cfph_view_init(RamCfphView *view, RamCfphMap *map,
-                        const RamCfphLayout *layout, RamCfphWhen when);
+/* As many leaves as can describe RAM, all of them NULL. */
+void ram_cfph_view_init(RamCfphView *view, const RamCfphLayout *layout);
 void ram_cfph_view_destroy(RamCfphView *view);
+
+/*
+ * Mutants that give another view than the true one; CONFIG_CFPH_MUTANTS only.
+ * bitmap_mutex held.  Without a view: forget what has been kept.
+ */
+FreePageHintsReason ram_cfph_view_mutate(RamCfphView *view, RamCfphWhen when,
+                                         FreePageHintsReason reason,
+                                         uint32_t mutants);
 
 /**
  * ram_cfph_view_bits: BITS_PER_LONG bits of the map
  * @view: the map
  * @pfn: page of bit 0, any alignment
  *
- * Returns: bit set = free.  Pages without a readable leaf are not free.
+ * Returns: bit set = free.  Pages without a leaf are not free.
  */
-unsigned long ram_cfph_view_bits(RamCfphView *view, uint64_t pfn);
+unsigned long ram_cfph_view_bits(const RamCfphView *view, uint64_t pfn);
 
 #endif

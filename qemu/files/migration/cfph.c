@@ -5,8 +5,8 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Owns the deferred bitmap of each RAMBlock (RAMBlock.deferred_bmap).  Knows
- * no virtqueues and no messages.
+ * Owns the life of hints in one migration, and the decision.  Knows neither
+ * virtqueues nor the format of the map.
  *
  * Why this is right: QEMU never drops a dirty bit on the guest's word, it only
  * sets it aside.  Every sync puts all deferred bits back and sets aside again
@@ -16,79 +16,138 @@
  * page has been checked, and only what it shows as free at that moment stays
  * unsent.  See docs/devel/migration/continuous-free-page-hints.rst.
  *
- * Invariant, whenever bitmap_mutex is free: bmap and deferred_bmap of a block
- * have no bit in common, and their union is what bmap would be without us.
- *
- * Locks: bitmap_mutex protects the bitmaps, ram_cfph.map and the statistics.
- * ram_cfph.active changes under the BQL only; it is read under the BQL, or by
- * the migration thread, which ends before ram_cfph_end() is called.
+ * Locks: bitmap_mutex protects the bitmaps and the statistics.  What says how
+ * far the migration is (ram_cfph.state) changes under the BQL only.
  */
 
 #include "qemu/osdep.h"
-#include "qemu/bitmap.h"
 #include "qemu/error-report.h"
 #include "qemu/lockable.h"
+#include "qemu/main-loop.h"
 #include "qemu/rcu.h"
+#include "qemu/seqlock.h"
 #include "qemu/timer.h"
-#include "exec/ramblock.h"
-#include "exec/ramlist.h"
 #include "exec/target_page.h"
 #include "migration/misc.h"
-#include "standard-headers/linux/virtio_balloon_cfph.h"
+#include "qapi/qapi-events-migration.h"
 #include "system/runstate.h"
-#include "cfph-map.h"
+#include "cfph-hooks.h"
+#include "cfph-walk.h"
+#include "migration.h"
 #include "migration-stats.h"
 #include "options.h"
 #include "ram.h"
 #include "trace.h"
 
-static struct {
-    /* Protects ops and opaque; held while an operation runs. */
-    QemuMutex provider_lock;
-    const RamCfphProviderOps *ops;
-    void *opaque;
+/*
+ * A switchover is taken back if more has to be sent than the limit allows.  The
+ * limit comes from an estimate a few milliseconds old, so a quarter more is not
+ * worth a second stop; nor are 64 pages, whatever the limit.
+ */
+#define RAM_CFPH_SLACK_DIVISOR  4
+#define RAM_CFPH_SLACK_PAGES    64
 
-    /* A migration runs and may be filtered. */
-    bool active;
+/*
+ * A guest that allocates and frees all the time may have more in use when it
+ * has been stopped than a moment before.  It is worth trying again, but each
+ * try stops the guest: after so many the hints are given up.  Tries with a
+ * limit of 0 do not count: the bandwidth has not been measured yet, which takes
+ * 100 ms, or the operator wants to wait until nothing is left.
+ */
+#define RAM_CFPH_TRIES          3
+
+/* Share of the migration thread's time that deltas may take. */
+#define RAM_CFPH_DELTA_PERCENT  10
+
+typedef enum RamCfphState {
+    /* No migration that could use hints. */
+    RAM_CFPH_OFF,
+    /* Free pages are set aside. */
+    RAM_CFPH_ON,
+    /* The vCPUs have been stopped for good: what is set aside is left out. */
+    RAM_CFPH_DECIDED,
+    /* Nothing is set aside until the end of this migration. */
+    RAM_CFPH_GIVEN_UP,
+} RamCfphState;
+
+static struct {
+    /* Protects the provider; held while one of its operations runs. */
+    QemuMutex provider_lock;
+    RamCfphProvider provider;
+
+    RamCfphState state;
     /* The provider has been told that a migration runs. */
     bool started;
-    /* The first slice has been waited for. */
-    bool waited;
     uint32_t migration_id;
+    /* Switchovers taken back; those that count against RAM_CFPH_TRIES. */
+    uint32_t retries, tries;
+    /* What became of them in the last migration. */
+    FreePageHintsStatus last_status;
 
-    /* The map of the last walk; only compared, and used for deltas. */
-    RamCfphMap *map;
+    /* RAMState's, from ram_cfph_begin() to ram_cfph_end(). */
+    QemuMutex *bitmap_mutex;
+    uint64_t *dirty_pages;
+
+    /*
+     * Of the newest walk; written under bitmap_mutex.  The counters change
+     * together with *dirty_pages under this, for ram_cfph_query().
+     */
+    QemuSeqLock sequence;
     uint64_t deferred_pages;
+    FreePageHintsReason reason;
 
     /* When the last walk ended and what it cost in processor time, in ns. */
-    int64_t walk_end;
-    int64_t walk_cpu_ns;
+    int64_t walk_end, walk_cpu_ns;
+    /* Likewise, of the last deltas. */
+    int64_t deltas_end, deltas_cpu_ns;
 } ram_cfph;
 
 static void __attribute__((__constructor__)) ram_cfph_init(void)
 {
     qemu_mutex_init(&ram_cfph.provider_lock);
+    seqlock_init(&ram_cfph.sequence);
+    ram_cfph.reason = FREE_PAGE_HINTS_REASON_NO_DEVICE;
 }
 
 /* --- the provider --- */
 
-void ram_cfph_set_provider(const RamCfphProviderOps *ops, void *opaque)
+void ram_cfph_set_provider(const RamCfphProvider *provider)
 {
     QEMU_LOCK_GUARD(&ram_cfph.provider_lock);
-    ram_cfph.ops = ops;
-    ram_cfph.opaque = opaque;
+    ram_cfph.provider = provider ? *provider : (RamCfphProvider) { 0 };
 }
 
-static RamCfphMap *ram_cfph_get_map(void)
+static bool ram_cfph_has_provider(void)
 {
     QEMU_LOCK_GUARD(&ram_cfph.provider_lock);
-    return ram_cfph.ops ? ram_cfph.ops->get_map(ram_cfph.opaque) : NULL;
+    return ram_cfph.provider.ops;
+}
+
+static bool ram_cfph_mutant(RamCfphMutant which)
+{
+#ifdef CONFIG_CFPH_MUTANTS
+    return ram_cfph.provider.mutants & BIT(which);
+#else
+    return false;
+#endif
+}
+
+static FreePageHintsReason ram_cfph_read_map(const RamCfphLayout *layout,
+                                             RamCfphView *view)
+{
+    const RamCfphProvider *p = &ram_cfph.provider;
+
+    QEMU_LOCK_GUARD(&ram_cfph.provider_lock);
+    return p->ops ? p->ops->read_map(p->opaque, layout, view->leaf, view->nr) :
+                    FREE_PAGE_HINTS_REASON_NO_DEVICE;
 }
 
 static GArray *ram_cfph_take_deltas(void)
 {
+    const RamCfphProvider *p = &ram_cfph.provider;
+
     QEMU_LOCK_GUARD(&ram_cfph.provider_lock);
-    return ram_cfph.ops ? ram_cfph.ops->take_deltas(ram_cfph.opaque) : NULL;
+    return p->ops ? p->ops->take_deltas(p->opaque) : NULL;
 }
 
 static uint32_t ram_cfph_round(void)
@@ -112,432 +171,454 @@ static int64_t ram_cfph_cpu_clock(void)
     return get_clock();
 }
 
-/* --- the walk over all bitmaps --- */
+/* --- the core operations; bitmap_mutex and RCU read lock held --- */
 
-typedef struct RamCfphWalk {
-    RamCfphView view;
-    bool put_back;
-    uint64_t set_aside;         /* bits moved out of a dirty bitmap */
-    int64_t deferred;           /* change of the number of deferred bits */
-    int64_t dirty;              /* change of the number of dirty bits */
-} RamCfphWalk;
-
-/*
- * Free pages among the BITS_PER_LONG pages of a block from @page on.  @seg is
- * a cursor: the first of the block's segments that ends behind @page.
- */
-static unsigned long ram_cfph_block_bits(RamCfphWalk *walk,
-                                         const RamCfphSeg **seg,
-                                         const RamCfphSeg *end, uint64_t page)
+static void ram_cfph_account(const RamCfphMoved *moved)
 {
-    unsigned long free = 0;
-
-    while (*seg < end && (*seg)->page + (*seg)->npages <= page) {
-        (*seg)++;
-    }
-    for (const RamCfphSeg *s = *seg;
-         s < end && s->page < page + BITS_PER_LONG; s++) {
-        uint64_t lo = MAX(page, s->page);
-        uint64_t hi = MIN(page + BITS_PER_LONG, s->page + s->npages);
-        unsigned long bits = ram_cfph_view_bits(&walk->view,
-                                                s->pfn + (lo - s->page));
-
-        free |= (bits & BITMAP_LAST_WORD_MASK(hi - lo)) << (lo - page);
-    }
-    return free;
+    seqlock_write_begin(&ram_cfph.sequence);
+    *ram_cfph.dirty_pages += moved->dirty;
+    ram_cfph.deferred_pages += moved->deferred;
+    seqlock_write_end(&ram_cfph.sequence);
+    stat64_set(&mig_stats.free_pages_deferred, ram_cfph.deferred_pages);
 }
 
-/* Words are mostly empty or full, and counting takes longer than all else. */
-static inline int64_t ram_cfph_weight(unsigned long word)
+/* Put everything back, and set nothing aside. */
+static void ram_cfph_put_back(FreePageHintsReason reason)
 {
-    return !word ? 0 : word == ~0UL ? BITS_PER_LONG : ctpopl(word);
-}
-
-static void ram_cfph_walk_block(RamCfphWalk *walk, RAMBlock *rb,
-                                const RamCfphLayout *layout)
-{
-    uint64_t npages = rb->used_length >> VIRTIO_BALLOON_CFPH_PFN_SHIFT;
-    size_t nr, first = ram_cfph_layout_block(layout, rb, &nr);
-    const RamCfphSeg *seg = &layout->by_block[first], *end = seg + nr;
-
-    if (!rb->deferred_bmap) {
-        if (!walk->view.map) {
-            return;
-        }
-        rb->deferred_bmap = bitmap_new(rb->max_length >>
-                                       VIRTIO_BALLOON_CFPH_PFN_SHIFT);
-    }
-
-    for (uint64_t page = 0; page < npages; page += BITS_PER_LONG) {
-        unsigned long *bmap = &rb->bmap[BIT_WORD(page)];
-        unsigned long *deferred = &rb->deferred_bmap[BIT_WORD(page)];
-        unsigned long old = *bmap, old_deferred = *deferred;
-        unsigned long all = old | (walk->put_back ? old_deferred : 0);
-        unsigned long d, out, back;
-
-        if (!all) {
-            continue;
-        }
-        /* bmap is all ones up to max_length: leave what is behind the end. */
-        d = all & ram_cfph_block_bits(walk, &seg, end, page);
-        if (npages - page < BITS_PER_LONG) {
-            d &= BITMAP_LAST_WORD_MASK(npages - page);
-        }
-        out = old & d;
-        back = all & ~d & ~old;
-        *bmap = all & ~d;
-        *deferred = walk->put_back ? d : old_deferred | d;
-        /* What was deferred and is dirty again has been in both bitmaps. */
-        walk->set_aside += ram_cfph_weight(out);
-        walk->dirty += ram_cfph_weight(back) - ram_cfph_weight(out);
-        walk->deferred += ram_cfph_weight(*deferred & ~old_deferred) -
-                          ram_cfph_weight(old_deferred & ~*deferred);
-    }
-}
-
-/*
- * The core operation: put everything back, set aside what @map shows as free.
- * Without a map everything stays back.  bitmap_mutex and RCU read lock held.
- * Returns the number of bits that it has moved out of the dirty bitmaps.
- */
-static uint64_t ram_cfph_walk(RamCfphMap *map, RamCfphWhen when,
-                              uint64_t *dirty_pages)
-{
-    RamCfphWalk walk = {
-        .put_back = !ram_cfph_mutant(map, RAM_CFPH_MUTANT_NO_PUT_BACK),
-    };
-    int64_t t0 = get_clock(), cpu0 = ram_cfph_cpu_clock();
+    RamCfphMoved moved = { 0 };
     RamCfphLayout layout;
-    RAMBlock *rb;
 
-    if (!map && !ram_cfph.deferred_pages) {
-        return 0;
+    qatomic_set(&ram_cfph.reason, reason);
+    if (!ram_cfph.deferred_pages) {
+        return;
     }
+    trace_ram_cfph_put_back(ram_cfph.migration_id, ram_cfph_round(),
+                            FreePageHintsReason_str(reason),
+                            ram_cfph.deferred_pages);
+    ram_cfph_layout_init(&layout);
+    moved = ram_cfph_walk(&layout, NULL, true);
+    ram_cfph_layout_destroy(&layout);
+    ram_cfph_account(&moved);
+}
+
+/*
+ * Read the map, put everything back and set aside what is free.  If there is no
+ * map to be believed, everything stays back.  Returns the number of bits that
+ * were moved out of the dirty bitmaps.
+ */
+static uint64_t ram_cfph_refilter(RamCfphWhen when)
+{
+    bool put_back = !ram_cfph_mutant(RAM_CFPH_MUTANT_NO_PUT_BACK);
+    int64_t t0 = get_clock(), cpu0 = ram_cfph_cpu_clock();
+    RamCfphMoved moved = { 0 };
+    FreePageHintsReason reason;
+    RamCfphLayout layout;
+    RamCfphView view;
 
     ram_cfph_layout_init(&layout);
-    ram_cfph_view_init(&walk.view, map, &layout, when);
-    RAMBLOCK_FOREACH_NOT_IGNORED(rb) {
-        if (rb->bmap) {
-            ram_cfph_walk_block(&walk, rb, &layout);
-        }
+    ram_cfph_view_init(&view, &layout);
+    reason = ram_cfph_read_map(&layout, &view);
+    if (when == RAM_CFPH_FINAL && runstate_is_running()) {
+        reason = FREE_PAGE_HINTS_REASON_GUEST_RUNNING;
     }
-    ram_cfph_view_destroy(&walk.view);
+#ifdef CONFIG_CFPH_MUTANTS
+    reason = ram_cfph_view_mutate(&view, when, reason,
+                                  ram_cfph.provider.mutants);
+#endif
+    if (reason == FREE_PAGE_HINTS_REASON_NONE) {
+        moved = ram_cfph_walk(&layout, &view, put_back);
+        ram_cfph_account(&moved);
+        qatomic_set(&ram_cfph.reason, reason);
+    } else {
+        ram_cfph_put_back(reason);
+    }
+    ram_cfph_view_destroy(&view);
     ram_cfph_layout_destroy(&layout);
 
-    *dirty_pages += walk.dirty;
-    ram_cfph.deferred_pages += walk.deferred;
-    stat64_set(&mig_stats.free_pages_deferred, ram_cfph.deferred_pages);
     ram_cfph.walk_end = get_clock();
     ram_cfph.walk_cpu_ns = ram_cfph_cpu_clock() - cpu0;
     trace_ram_cfph_walk(ram_cfph.migration_id, ram_cfph_round(),
-                        when == RAM_CFPH_FINAL, map ? map->nr_leaves : 0,
-                        walk.set_aside, ram_cfph.deferred_pages, *dirty_pages,
-                        ram_cfph.walk_end - t0, ram_cfph.walk_cpu_ns);
-    return walk.set_aside;
+                        when == RAM_CFPH_FINAL, FreePageHintsReason_str(reason),
+                        moved.set_aside, ram_cfph.deferred_pages,
+                        *ram_cfph.dirty_pages, ram_cfph.walk_end - t0,
+                        ram_cfph.walk_cpu_ns);
+    return moved.set_aside;
 }
 
-/* --- deltas --- */
-
-typedef struct RamCfphApply {
-    bool overwrite;             /* the mutant */
-    uint64_t freed;
-    uint64_t used;
-    int64_t dirty;
-} RamCfphApply;
-
-/* BITS_PER_LONG bits of @bits from bit @pos on; @nr bits are there. */
-static unsigned long ram_cfph_delta_bits(const uint64_t *bits, uint64_t nr,
-                                         uint64_t pos)
+static void ram_cfph_apply(const GArray *deltas)
 {
-    unsigned shift = pos % 64;
-    uint64_t word = bits[pos / 64] >> shift;
-
-    if (shift && (pos / 64 + 1) * 64 < nr) {
-        word |= bits[pos / 64 + 1] << (64 - shift);
-    }
-    return word;
-}
-
-/* Pages [lo, hi) of a block; @pos is where page @lo is in the delta. */
-static void ram_cfph_apply_block(RamCfphApply *apply, RAMBlock *rb, uint64_t lo,
-                                 uint64_t hi, const uint64_t *delta,
-                                 uint64_t pos)
-{
-    while (lo < hi) {
-        unsigned shift = lo % BITS_PER_LONG;
-        unsigned n = MIN(hi - lo, BITS_PER_LONG - shift);
-        unsigned long mask = BITMAP_LAST_WORD_MASK(n) << shift;
-        unsigned long *bmap = &rb->bmap[BIT_WORD(lo)];
-        unsigned long *deferred = &rb->deferred_bmap[BIT_WORD(lo)];
-        unsigned long free, d, u;
-
-        if (delta[2] == RAM_CFPH_DELTA_BITS) {
-            free = ram_cfph_delta_bits(delta + RAM_CFPH_DELTA_WORDS, delta[1],
-                                       pos) << shift;
-        } else {
-            free = delta[2] == RAM_CFPH_DELTA_FREE ? ~0UL : 0;
-        }
-
-        d = *bmap & free & mask;
-        u = *deferred & ~free & mask;
-        apply->dirty += ctpopl(u & ~*bmap) - ctpopl(d);
-        apply->freed += ctpopl(d);
-        apply->used += ctpopl(u);
-        /* OR: what an earlier sync or delta has deferred stays deferred. */
-        *bmap = (*bmap & ~d) | u;
-        *deferred = (apply->overwrite ? 0 : *deferred & ~u) | d;
-
-        lo += n;
-        pos += n;
-    }
-}
-
-static void ram_cfph_apply(RamCfphApply *apply, const RamCfphLayout *layout,
-                           const uint64_t *delta)
-{
-    uint64_t pfn = delta[0], end = pfn + delta[1];
-
-    for (size_t i = ram_cfph_layout_find(layout, pfn);
-         i < layout->nr && layout->by_pfn[i].pfn < end; i++) {
-        const RamCfphSeg *seg = &layout->by_pfn[i];
-        uint64_t lo = MAX(pfn, seg->pfn);
-        uint64_t hi = MIN(end, seg->pfn + seg->npages);
-        uint64_t npages = seg->rb->used_length >>
-                          VIRTIO_BALLOON_CFPH_PFN_SHIFT;
-        uint64_t page = seg->page + (lo - seg->pfn);
-
-        if (!seg->rb->bmap || !seg->rb->deferred_bmap) {
-            continue;
-        }
-        ram_cfph_apply_block(apply, seg->rb, page,
-                             MIN(page + (hi - lo), npages), delta, lo - pfn);
-    }
-}
-
-/* bitmap_mutex and RCU read lock held; a walk with a map has been made. */
-static void ram_cfph_apply_all(const GArray *deltas, uint64_t *dirty_pages)
-{
-    const uint64_t *word = (const uint64_t *)deltas->data;
-    const uint64_t *end = word + deltas->len;
-    int64_t t0 = get_clock();
-    RamCfphApply apply = {
-        .overwrite = ram_cfph_mutant(ram_cfph.map, RAM_CFPH_MUTANT_OVERWRITE),
-    };
+    int64_t cpu0 = ram_cfph_cpu_clock();
+    RamCfphMoved moved;
     RamCfphLayout layout;
 
     ram_cfph_layout_init(&layout);
-    while (word < end) {
-        ram_cfph_apply(&apply, &layout, word);
-        word += RAM_CFPH_DELTA_WORDS +
-                (word[2] == RAM_CFPH_DELTA_BITS ? word[1] / 64 : 0);
-    }
+    moved = ram_cfph_walk_deltas(&layout, deltas,
+                                 ram_cfph_mutant(RAM_CFPH_MUTANT_OVERWRITE));
     ram_cfph_layout_destroy(&layout);
+    ram_cfph_account(&moved);
 
-    *dirty_pages += apply.dirty;
-    ram_cfph.deferred_pages += apply.freed - apply.used;
-    stat64_set(&mig_stats.free_pages_deferred, ram_cfph.deferred_pages);
-    trace_ram_cfph_deltas(ram_cfph.migration_id, ram_cfph_round(),
-                          deltas->len, apply.freed, apply.used,
-                          ram_cfph.deferred_pages, get_clock() - t0);
+    ram_cfph.deltas_end = get_clock();
+    ram_cfph.deltas_cpu_ns = ram_cfph_cpu_clock() - cpu0;
+    trace_ram_cfph_deltas(ram_cfph.migration_id, ram_cfph_round(), deltas->len,
+                          moved.set_aside, moved.set_aside - moved.deferred,
+                          ram_cfph.deferred_pages, ram_cfph.deltas_cpu_ns);
 }
 
-/* --- the calls of ram.c --- */
-
-/* Why this migration must not be filtered, NULL if it may. */
-static const char *ram_cfph_gate(void)
+/* Is it cheap compared with the time since it was done last? */
+static bool ram_cfph_due(int64_t end, int64_t cpu_ns, uint32_t percent)
 {
-    if (migrate_colo()) {
-        return "COLO keeps sending RAM after the switchover";
+    return percent && get_clock() - end >= cpu_ns * 100 / percent;
+}
+
+/* --- from begin to end --- */
+
+/* Why this migration must not be filtered. */
+static FreePageHintsReason ram_cfph_gate(void)
+{
+    if (!ram_cfph_has_provider()) {
+        return FREE_PAGE_HINTS_REASON_NO_DEVICE;
     }
-    if (migrate_background_snapshot()) {
-        return "a background snapshot has no dirty log";
+    if (!migrate_x_free_page_hints()) {
+        return FREE_PAGE_HINTS_REASON_PARAMETER;
+    }
+    if (migrate_colo()) {
+        return FREE_PAGE_HINTS_REASON_COLO;
     }
     if (migrate_mode() != MIG_MODE_NORMAL) {
-        return "CPR does not stop the guest in time";
+        return FREE_PAGE_HINTS_REASON_MODE;
     }
-    if (runstate_check(RUN_STATE_SAVE_VM)) {
-        return "the guest cannot answer while its state is saved";
+    if (qemu_target_page_bits() != RAM_CFPH_PAGE_BITS) {
+        return FREE_PAGE_HINTS_REASON_PAGE_SIZE;
     }
-    if (qemu_target_page_bits() != VIRTIO_BALLOON_CFPH_PFN_SHIFT) {
-        return "target pages are not 4 KiB";
+    /* Its free pages are evidence. */
+    if (runstate_check(RUN_STATE_GUEST_PANICKED)) {
+        return FREE_PAGE_HINTS_REASON_GUEST_PANICKED;
     }
-    return NULL;
+    return FREE_PAGE_HINTS_REASON_NONE;
 }
 
-void ram_cfph_begin(void)
+/* Changes are of use only to a migration that goes on while the guest runs. */
+static void ram_cfph_start_session(void)
 {
-    const char *reason = ram_cfph_gate();
-
+    if (migrate_background_snapshot() || runstate_check(RUN_STATE_SAVE_VM)) {
+        return;
+    }
     QEMU_LOCK_GUARD(&ram_cfph.provider_lock);
-    if (!ram_cfph.ops) {
-        return;
-    }
-    if (reason) {
-        trace_ram_cfph_refuse(reason);
-        return;
-    }
-
-    ram_cfph.migration_id = ram_cfph.ops->start(ram_cfph.opaque);
-    ram_cfph.deferred_pages = 0;
-    ram_cfph.waited = false;
+    ram_cfph.migration_id =
+        ram_cfph.provider.ops->start(ram_cfph.provider.opaque);
     ram_cfph.started = true;
-    ram_cfph.active = true;
+}
+
+void ram_cfph_begin(QemuMutex *bitmap_mutex, uint64_t *dirty_pages)
+{
+    FreePageHintsReason reason;
+
+    assert(bql_locked());
+    ram_cfph.deferred_pages = 0;
+    ram_cfph.retries = 0;
+    ram_cfph.tries = 0;
+    ram_cfph.migration_id = 0;
+    ram_cfph.last_status = FREE_PAGE_HINTS_STATUS_OFF;
+    reason = ram_cfph_gate();
+    ram_cfph.reason = reason;
+    if (reason != FREE_PAGE_HINTS_REASON_NONE) {
+        trace_ram_cfph_refuse(FreePageHintsReason_str(reason));
+        return;
+    }
+
+    ram_cfph.bitmap_mutex = bitmap_mutex;
+    ram_cfph.dirty_pages = dirty_pages;
+    ram_cfph.walk_cpu_ns = 0;
+    ram_cfph.deltas_cpu_ns = 0;
+    ram_cfph.state = RAM_CFPH_ON;
+    ram_cfph_start_session();
     trace_ram_cfph_begin(ram_cfph.migration_id);
+
+    QEMU_LOCK_GUARD(bitmap_mutex);
+    RCU_READ_LOCK_GUARD();
+    ram_cfph_refilter(RAM_CFPH_SYNC);
 }
 
-/* bitmap_mutex held; takes over the reference. */
-static void ram_cfph_remember(RamCfphMap *map)
+void ram_cfph_pull(void)
 {
-    ram_cfph_map_unref(ram_cfph.map);
-    ram_cfph.map = map;
+    g_autoptr(GArray) deltas = NULL;
+    bool walk;
+
+    if (ram_cfph.state != RAM_CFPH_ON) {
+        return;
+    }
+    walk = ram_cfph_due(ram_cfph.walk_end, ram_cfph.walk_cpu_ns,
+                        ram_cfph.provider.look_percent);
+    if (!walk && !ram_cfph_due(ram_cfph.deltas_end, ram_cfph.deltas_cpu_ns,
+                               RAM_CFPH_DELTA_PERCENT)) {
+        return;
+    }
+    /* Before the walk, which is then newer than all of them. */
+    deltas = ram_cfph_take_deltas();
+
+    QEMU_LOCK_GUARD(ram_cfph.bitmap_mutex);
+    RCU_READ_LOCK_GUARD();
+    if (walk) {
+        ram_cfph_refilter(RAM_CFPH_LOOK);
+    } else if (deltas) {
+        ram_cfph_apply(deltas);
+    }
 }
 
-/* Why @map must not be used, NULL if it may. */
-static const char *ram_cfph_distrust(const RamCfphMap *map, bool last_stage)
+static FreePageHintsStatus ram_cfph_status(void)
 {
-    if (!map) {
-        return "the guest has no map registered any more";
+    bool used = qatomic_read(&ram_cfph.reason) == FREE_PAGE_HINTS_REASON_NONE;
+
+    switch (ram_cfph.state) {
+    case RAM_CFPH_ON:
+        return used ? FREE_PAGE_HINTS_STATUS_ACTIVE :
+                      FREE_PAGE_HINTS_STATUS_WAITING;
+    case RAM_CFPH_DECIDED:
+        /* Without a map, nobody has had to give anything up. */
+        return used ? FREE_PAGE_HINTS_STATUS_DECIDED :
+                      FREE_PAGE_HINTS_STATUS_OFF;
+    case RAM_CFPH_GIVEN_UP:
+        return FREE_PAGE_HINTS_STATUS_GIVEN_UP;
+    default:
+        return ram_cfph.last_status;
     }
-    if (last_stage && runstate_is_running()) {
-        return "the guest is still running";
-    }
-    return ram_cfph_map_check(map);
+}
+
+static void ram_cfph_tell(FreePageHintsReason reason)
+{
+    qapi_event_send_x_migration_free_page_hints(ram_cfph_status(), reason);
+}
+
+/* bitmap_mutex and RCU read lock held. */
+static void ram_cfph_give_up(FreePageHintsReason reason)
+{
+    ram_cfph_put_back(reason);
+    ram_cfph.state = RAM_CFPH_GIVEN_UP;
 }
 
 /*
- * May the whole map be read again between two slices?  A guest that frees and
- * allocates without pause has little in use for moments only, and the remaining
- * size that is compared with the downtime limit should be that of the moment.
- * In all but very large guests a walk costs less than a millisecond, so that a
- * small share of the time is enough; deltas serve in between.
+ * A sync after the decision.  The guest stands still, so that it finds the same
+ * map, unless the VM has been reset meanwhile (pause-before-switchover): then
+ * there is none, and all has to be sent.
  */
-static bool ram_cfph_walk_due(const RamCfphMap *map)
+static void ram_cfph_confirm(void)
 {
-    int64_t rest_ns = get_clock() - ram_cfph.walk_end;
+    bool lost = stat64_get(&mig_stats.free_pages_skipped) &&
+                ram_cfph.reason != FREE_PAGE_HINTS_REASON_NONE;
 
-    return map->look_percent &&
-           rest_ns >= ram_cfph.walk_cpu_ns * 100 / map->look_percent;
+    stat64_set(&mig_stats.free_pages_skipped, ram_cfph.deferred_pages);
+    if (lost) {
+        ram_cfph_give_up(ram_cfph.reason);
+        ram_cfph_tell(ram_cfph.reason);
+    }
 }
 
-void ram_cfph_pull(QemuMutex *bitmap_mutex, uint64_t *dirty_pages)
+void ram_cfph_presync(void)
 {
-    g_autoptr(GArray) deltas = NULL;
-    RamCfphMap *map;
-
-    if (!ram_cfph.active) {
-        return;
-    }
-    if (!ram_cfph.waited) {
-        ram_cfph.waited = true;
-        WITH_QEMU_LOCK_GUARD(&ram_cfph.provider_lock) {
-            if (ram_cfph.ops) {
-                ram_cfph.ops->wait(ram_cfph.opaque);
-            }
-        }
-    }
-
     /*
-     * The map first: a delta that is taken after it cannot belong to an older
-     * registration.
+     * Auto-converge must not slow the guest down for pages that nobody sends.
+     * What is dirty and free goes out before the merge, so that all that the
+     * walk after it takes out has come with the merge.
      */
-    map = ram_cfph_get_map();
-    deltas = ram_cfph_take_deltas();
-
-    QEMU_LOCK_GUARD(bitmap_mutex);
-    RCU_READ_LOCK_GUARD();
-    if (map != ram_cfph.map || (map && ram_cfph_walk_due(map))) {
-        /*
-         * Just registered, or forgotten, or cheap: look at the whole map now.
-         * The deltas are older than that look.
-         */
-        ram_cfph_remember(map);
-        ram_cfph_walk(ram_cfph_distrust(map, false) ? NULL : map,
-                      RAM_CFPH_LOOK, dirty_pages);
-        return;
-    }
-    ram_cfph_map_unref(map);
-    if (map && deltas) {
-        ram_cfph_apply_all(deltas, dirty_pages);
+    if (ram_cfph.state == RAM_CFPH_ON && migrate_auto_converge()) {
+        ram_cfph_refilter(RAM_CFPH_LOOK);
     }
 }
 
-void ram_cfph_sync(bool last_stage, uint64_t *dirty_pages,
-                   uint64_t *period_pages, uint64_t period_before)
+void ram_cfph_sync(uint64_t *period_pages, uint64_t period_before)
 {
     g_autoptr(GArray) outdated = NULL;
     uint64_t set_aside;
-    RamCfphMap *map;
-    const char *reason;
 
-    if (!ram_cfph.active) {
+    if (ram_cfph.state != RAM_CFPH_ON && ram_cfph.state != RAM_CFPH_DECIDED) {
         return;
     }
+    assert(bql_locked());
 
-    map = ram_cfph_get_map();
-    ram_cfph_remember(map);
     /* Whatever is queued is older than the map that is read now. */
     outdated = ram_cfph_take_deltas();
-
-    reason = ram_cfph_distrust(map, last_stage);
-    if (reason && ram_cfph.deferred_pages) {
-        info_report("migration: %" PRIu64 " free pages that were set aside "
-                    "are sent after all: %s", ram_cfph.deferred_pages, reason);
-    }
-    set_aside = ram_cfph_walk(reason ? NULL : map,
-                              last_stage ? RAM_CFPH_FINAL : RAM_CFPH_SYNC,
-                              dirty_pages);
-
-    /*
-     * Auto-converge must not slow the guest down for pages that are not sent.
-     * What this sync has newly found is an upper bound of what it may take
-     * back: the rest was dirty before.
-     */
+    set_aside = ram_cfph_refilter(ram_cfph.state == RAM_CFPH_DECIDED ?
+                                  RAM_CFPH_FINAL : RAM_CFPH_SYNC);
     *period_pages -= MIN(set_aside, *period_pages - period_before);
 
-    if (last_stage) {
-        ram_cfph.active = false;
-        stat64_set(&mig_stats.free_pages_skipped, ram_cfph.deferred_pages);
-        trace_ram_cfph_decide(ram_cfph.migration_id, ram_cfph_round(),
-                              reason ? reason : "", ram_cfph.deferred_pages);
+    if (ram_cfph.state == RAM_CFPH_DECIDED) {
+        ram_cfph_confirm();
         return;
     }
-
     QEMU_LOCK_GUARD(&ram_cfph.provider_lock);
-    if (ram_cfph.ops) {
-        ram_cfph.ops->round(ram_cfph.opaque, ram_cfph_round());
+    if (ram_cfph.started && ram_cfph.provider.ops) {
+        ram_cfph.provider.ops->round(ram_cfph.provider.opaque,
+                                     ram_cfph_round());
     }
 }
 
-void ram_cfph_give_up(QemuMutex *bitmap_mutex, uint64_t *dirty_pages)
-{
-    if (!ram_cfph.active) {
-        return;
-    }
-    ram_cfph.active = false;
+/* --- the decision --- */
 
-    QEMU_LOCK_GUARD(bitmap_mutex);
-    RCU_READ_LOCK_GUARD();
-    trace_ram_cfph_give_up(ram_cfph.migration_id, ram_cfph_round(),
-                           ram_cfph.deferred_pages);
-    if (ram_cfph_mutant(ram_cfph.map, RAM_CFPH_MUTANT_NO_GIVE_UP)) {
+static bool ram_cfph_within(uint64_t limit_bytes)
+{
+    uint64_t left = *ram_cfph.dirty_pages, limit;
+
+    if (limit_bytes == RAM_CFPH_NO_LIMIT ||
+        ram_cfph_mutant(RAM_CFPH_MUTANT_NO_LIMIT)) {
+        return true;
+    }
+    limit = limit_bytes >> RAM_CFPH_PAGE_BITS;
+    limit += MAX(limit / RAM_CFPH_SLACK_DIVISOR, RAM_CFPH_SLACK_PAGES);
+    return left <= limit;
+}
+
+/* The map of a guest that had panicked when it was stopped is evidence, too. */
+static bool ram_cfph_panicked(void)
+{
+    return migrate_get_current()->vm_old_state == RUN_STATE_GUEST_PANICKED;
+}
+
+/*
+ * The map as it is now, with the vCPUs stopped.  Returns how many pages more
+ * are left to send than before: those that were set aside, and are not free.
+ */
+static uint64_t ram_cfph_decide(void)
+{
+    uint64_t before = *ram_cfph.dirty_pages;
+
+    ram_cfph.state = RAM_CFPH_DECIDED;
+    if (ram_cfph_panicked()) {
+        ram_cfph_put_back(FREE_PAGE_HINTS_REASON_GUEST_PANICKED);
+    } else {
+        ram_cfph_refilter(RAM_CFPH_FINAL);
+    }
+    stat64_set(&mig_stats.free_pages_skipped, ram_cfph.deferred_pages);
+    trace_ram_cfph_decide(ram_cfph.migration_id, ram_cfph_round(),
+                          FreePageHintsReason_str(ram_cfph.reason),
+                          ram_cfph.deferred_pages, *ram_cfph.dirty_pages);
+    return *ram_cfph.dirty_pages - MIN(before, *ram_cfph.dirty_pages);
+}
+
+/* The guest goes on: is it worth another try with hints? */
+static void ram_cfph_take_back(uint64_t more, uint64_t limit_bytes)
+{
+    FreePageHintsReason reason = ram_cfph.reason;
+
+    stat64_set(&mig_stats.free_pages_skipped, 0);
+    ram_cfph.retries++;
+    ram_cfph.tries += !!limit_bytes;
+    if (reason == FREE_PAGE_HINTS_REASON_NONE &&
+        ram_cfph.tries <= RAM_CFPH_TRIES) {
+        ram_cfph.state = RAM_CFPH_ON;
+    } else {
+        ram_cfph_give_up(reason ?: FREE_PAGE_HINTS_REASON_DOWNTIME);
+    }
+    trace_ram_cfph_take_back(ram_cfph.migration_id, ram_cfph_round(),
+                             FreePageHintsReason_str(ram_cfph.reason), more,
+                             *ram_cfph.dirty_pages, limit_bytes,
+                             ram_cfph.retries);
+    info_report("migration: the guest goes on, because %" PRIu64 " pages that "
+                "were free are not any more, and sending them would break the "
+                "downtime limit; %s", more,
+                ram_cfph.state == RAM_CFPH_ON ? "it is tried again" :
+                "no free-page hints until the end of this migration");
+}
+
+bool ram_cfph_switchover(uint64_t limit_bytes)
+{
+    FreePageHintsReason reason = FREE_PAGE_HINTS_REASON_NONE;
+    bool ret = true;
+    uint64_t more;
+
+    assert(bql_locked());
+    if (ram_cfph.state != RAM_CFPH_ON) {
+        return true;
+    }
+
+    WITH_QEMU_LOCK_GUARD(ram_cfph.bitmap_mutex) {
+        RCU_READ_LOCK_GUARD();
+        more = ram_cfph_decide();
+        if (more && !ram_cfph_within(limit_bytes)) {
+            reason = ram_cfph.reason ?: FREE_PAGE_HINTS_REASON_DOWNTIME;
+            ram_cfph_take_back(more, limit_bytes);
+            ret = false;
+        } else if (more && ram_cfph.reason != FREE_PAGE_HINTS_REASON_NONE) {
+            reason = ram_cfph.reason;
+            ram_cfph_give_up(reason);
+        }
+    }
+    if (reason != FREE_PAGE_HINTS_REASON_NONE) {
+        ram_cfph_tell(reason);
+    }
+    return ret;
+}
+
+void ram_cfph_postcopy(void)
+{
+    RamCfphMoved moved = { 0 };
+
+    if (ram_cfph.state != RAM_CFPH_DECIDED) {
         return;
     }
-    ram_cfph_walk(NULL, RAM_CFPH_LOOK, dirty_pages);
+    assert(bql_locked());
+    QEMU_LOCK_GUARD(ram_cfph.bitmap_mutex);
+    RCU_READ_LOCK_GUARD();
+    if (ram_cfph_mutant(RAM_CFPH_MUTANT_POSTCOPY_DROP)) {
+        return;
+    }
+    moved.dirty = ram_cfph_walk_mark();
+    moved.deferred = -ram_cfph.deferred_pages;
+    trace_ram_cfph_postcopy(ram_cfph.migration_id, moved.dirty);
+    ram_cfph_account(&moved);
+}
+
+void ram_cfph_complete(void)
+{
+    if (ram_cfph.state != RAM_CFPH_ON) {
+        return;
+    }
+    WITH_QEMU_LOCK_GUARD(ram_cfph.bitmap_mutex) {
+        RCU_READ_LOCK_GUARD();
+        ram_cfph_give_up(FREE_PAGE_HINTS_REASON_NOT_DECIDED);
+    }
+    ram_cfph_tell(FREE_PAGE_HINTS_REASON_NOT_DECIDED);
 }
 
 void ram_cfph_end(void)
 {
-    if (!ram_cfph.started) {
+    if (ram_cfph.state == RAM_CFPH_OFF) {
         return;
     }
-    ram_cfph.active = false;
-    ram_cfph.started = false;
-    /* Nobody walks any more, the bitmaps are about to be freed. */
-    ram_cfph_remember(NULL);
     trace_ram_cfph_end(ram_cfph.migration_id, ram_cfph_round());
+#ifdef CONFIG_CFPH_MUTANTS
+    ram_cfph_view_mutate(NULL, RAM_CFPH_LOOK, ram_cfph.reason, 0);
+#endif
+    ram_cfph.last_status = ram_cfph_status();
+    ram_cfph.state = RAM_CFPH_OFF;
+    ram_cfph.dirty_pages = NULL;
+    ram_cfph.bitmap_mutex = NULL;
 
     QEMU_LOCK_GUARD(&ram_cfph.provider_lock);
-    if (ram_cfph.ops) {
-        ram_cfph.ops->stop(ram_cfph.opaque);
+    if (ram_cfph.started && ram_cfph.provider.ops) {
+        ram_cfph.provider.ops->stop(ram_cfph.provider.opaque);
     }
+    ram_cfph.started = false;
+}
+
+/* --- for people --- */
+
+FreePageHintsInfo *ram_cfph_query(void)
+{
+    FreePageHintsInfo *info = g_new0(FreePageHintsInfo, 1);
+    unsigned start;
+    uint64_t pages;
+
+    do {
+        start = seqlock_read_begin(&ram_cfph.sequence);
+        pages = ram_bytes_remaining() >> RAM_CFPH_PAGE_BITS;
+        if (ram_cfph.state == RAM_CFPH_ON) {
+            pages += ram_cfph.deferred_pages;
+        }
+    } while (seqlock_read_retry(&ram_cfph.sequence, start));
+
+    info->status = ram_cfph_status();
+    info->reason = qatomic_read(&ram_cfph.reason);
+    info->unsent_bytes = pages << RAM_CFPH_PAGE_BITS;
+    info->retries = ram_cfph.retries;
+    return info;
 }

@@ -13,8 +13,10 @@
 #include <linux/export.h>
 #include <linux/init.h>
 #include <linux/ktime.h>
+#include <linux/limits.h>
 #include <linux/mm.h>
 #include <linux/notifier.h>
+#include <linux/panic_notifier.h>
 #include <linux/reboot.h>
 #include <linux/string.h>
 
@@ -39,14 +41,16 @@
  *	kcfphd fills one leaf after the other from the buddy lists. What has
  *	been filled is exact and stays so.
  * READY
- *	Every bit is exact. A migration may be answered.
+ *	Every bit is exact. The host is told, whether a migration runs or not, and
+ *	may read the map from then on: it is registered.
  *
  * Only kcfphd goes up, step by step, so that nobody waits for a scan. Whoever
  * ends the reason for keeping the map goes from any state down to OFF, and has
  * done so when the call returns, for what follows may be a reset of the device or
  * another kernel: the state word in the header page first, so that the host stops
- * believing; then the session; then the hooks; then, when the last hook has
- * finished, the memory.
+ * believing; then the word to the host, if there is a buffer for it; then the
+ * hooks; then, when the last hook has finished, the memory. A kernel that crashes
+ * or panics does the first of these and no more.
  *
  * ================= ============================== ==========================
  * lock              protects                       may nest in
@@ -58,6 +62,7 @@
  * mem_hotplug_lock  struct page against offline    cfph_mutex
  * zone->lock        bits of that zone              all of the above
  * cfph_leaf_lock    which map is live, new leaves  all but zone->lock
+ *                   and their directory entries
  * mailbox lock      newest command, wake-ups; an   everything
  *                   interrupt takes it
  * ================= ============================== ==========================
@@ -250,8 +255,6 @@ void cfph_build(void)
 		return;
 	}
 
-	map->header->magic = cpu_to_le64(VIRTIO_BALLOON_CFPH_MAGIC);
-	map->header->version = cpu_to_le32(VIRTIO_BALLOON_CFPH_VERSION);
 	cfph.map = map;
 	cfph_set_state(CFPH_STATE_HOOKS, CFPH_REASON_STARTING);
 
@@ -291,9 +294,12 @@ void cfph_build_step(void)
 		trace_cfph_scan(cfph_map_tracked_pages(map),
 				cfph_map_free_pages(), cfph.scan_ns);
 
-	/* Last: after every bit of the map. */
-	smp_store_release(&map->header->state,
-			  cpu_to_le32(VIRTIO_BALLOON_CFPH_STATE_READY));
+	/*
+	 * Last: after the rest of the header and every bit of the map.  The partner
+	 * is the host, which reads the state word before it reads them.
+	 */
+	virt_store_release(&map->header->state,
+			   cpu_to_le32(VIRTIO_BALLOON_CFPH_STATE_READY));
 	cfph_set_state(CFPH_STATE_READY, CFPH_REASON_NONE);
 }
 
@@ -306,7 +312,6 @@ void cfph_build_step(void)
 void cfph_down(enum cfph_reason why)
 {
 	struct cfph_map *map = cfph.map;
-	u64 generation;
 
 	lockdep_assert_held(&cfph_mutex);
 
@@ -318,13 +323,11 @@ void cfph_down(enum cfph_reason why)
 	 * the map.  It sees what this CPU and the others have done up to there,
 	 * in order; so if it sees a hook that is off, it sees this, too.
 	 */
-	generation = le64_to_cpu(map->header->generation);
 	WRITE_ONCE(map->header->state,
 		   cpu_to_le32(VIRTIO_BALLOON_CFPH_STATE_OFF));
-	WRITE_ONCE(map->header->generation, 0);
-	smp_wmb();	/* no partner in the kernel: the host, as said above */
+	virt_wmb();	/* no partner in the kernel: the host, as said above */
 
-	cfph_session_lost(generation);
+	cfph_session_lost();
 
 	cfph.map = NULL;
 	cfph_map_stop(map);
@@ -443,15 +446,21 @@ void cfph_get_counters(struct cfph_counters *counters)
 /* --- the end of this kernel --- */
 
 /**
- * cfph_crash - a crash kernel is about to run
+ * cfph_crash - this kernel is dead, and a crash kernel may be about to run
  *
- * It does not keep our map, may use memory that we call free (the DIMMs that it
- * finds) and may have no driver that resets the device, or not yet.  The host
- * sees this in the final round at the latest, and then sends everything.
+ * A crash kernel does not keep our map, may use memory that we call free (the
+ * DIMMs that it finds) and may have no driver that resets the device, or not yet.
+ * Without one, what is free is evidence, too: a guest that has panicked is saved
+ * whole.  The host sees this when it decides, and then sends everything.
  *
- * Context: interrupts off, and all other CPUs stopped, at any instruction: so no
- *	lock.  For the same reason nobody frees the map meanwhile, and nobody says
- *	afterwards that it is ready.
+ * Called by crash_kexec() and by the panic notifier.  Neither makes the other
+ * superfluous: unless crash_kexec_post_notifiers is set, a crash kernel is started
+ * before the notifiers are called, and without a crash kernel there is nothing but
+ * the notifiers.
+ *
+ * Context: any, and all other CPUs stopped, at any instruction: so no lock.  For
+ *	the same reason nobody frees the map meanwhile, and nobody says afterwards
+ *	that it is ready.
  */
 void cfph_crash(void)
 {
@@ -461,6 +470,22 @@ void cfph_crash(void)
 		WRITE_ONCE(map->header->state,
 			   cpu_to_le32(VIRTIO_BALLOON_CFPH_STATE_OFF));
 }
+
+static int cfph_panic_notify(struct notifier_block *nb, unsigned long unused,
+			     void *data)
+{
+	cfph_crash();
+	return NOTIFY_DONE;
+}
+
+/*
+ * Before all others: pvpanic's makes the host stop the guest, and it may be saved
+ * right away.  It has the same priority, and was registered after us.
+ */
+static struct notifier_block cfph_panic_nb = {
+	.notifier_call = cfph_panic_notify,
+	.priority = INT_MAX,
+};
 
 /* Reboot, halt, kexec: what runs next does not keep our map. */
 static int cfph_reboot_notify(struct notifier_block *nb, unsigned long action,
@@ -480,6 +505,7 @@ static struct notifier_block cfph_reboot_nb = {
 
 static int __init cfph_init(void)
 {
+	atomic_notifier_chain_register(&panic_notifier_list, &cfph_panic_nb);
 	return register_reboot_notifier(&cfph_reboot_nb);
 }
 subsys_initcall(cfph_init);

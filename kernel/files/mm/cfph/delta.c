@@ -70,62 +70,37 @@ static void *cfph_msg_append(struct cfph_msg *msg, u16 type, u16 count,
 }
 
 /**
- * cfph_msg_register - append a REGISTER record
+ * cfph_msg_map - append a MAP record
  * @msg: the message
  * @generation: what the header page shows
  * @header_addr: physical address of the header page
- * @leaves: how many LEAF records will follow
  *
  * Return: false if it does not fit.
  */
-bool cfph_msg_register(struct cfph_msg *msg, u64 generation, u64 header_addr,
-		       u64 leaves)
+bool cfph_msg_map(struct cfph_msg *msg, u64 generation, u64 header_addr)
 {
-	struct virtio_balloon_cfph_rec_register *rec;
+	struct virtio_balloon_cfph_rec_map *rec;
 
-	rec = cfph_msg_append(msg, VIRTIO_BALLOON_CFPH_REC_REGISTER, 0,
-			      sizeof(*rec));
+	rec = cfph_msg_append(msg, VIRTIO_BALLOON_CFPH_REC_MAP, 0, sizeof(*rec));
 	if (!rec)
 		return false;
 	rec->generation = cpu_to_le64(generation);
 	rec->header_addr = cpu_to_le64(header_addr);
-	rec->leaves = cpu_to_le64(leaves);
 	return true;
 }
 
 /**
- * cfph_msg_leaf - append a LEAF record
+ * cfph_msg_unmap - append an UNMAP record
  * @msg: the message
- * @first_pfn: first page that the leaf describes
- * @addr: physical address of the leaf
+ * @generation: of the map that goes
  *
  * Return: false if it does not fit.
  */
-bool cfph_msg_leaf(struct cfph_msg *msg, u64 first_pfn, u64 addr)
+bool cfph_msg_unmap(struct cfph_msg *msg, u64 generation)
 {
-	struct virtio_balloon_cfph_rec_leaf *rec;
+	struct virtio_balloon_cfph_rec_unmap *rec;
 
-	rec = cfph_msg_append(msg, VIRTIO_BALLOON_CFPH_REC_LEAF, 0,
-			      sizeof(*rec));
-	if (!rec)
-		return false;
-	rec->first_pfn = cpu_to_le64(first_pfn);
-	rec->addr = cpu_to_le64(addr);
-	return true;
-}
-
-/**
- * cfph_msg_unregister - append an UNREGISTER record
- * @msg: the message
- * @generation: of the registration that ends
- *
- * Return: false if it does not fit.
- */
-bool cfph_msg_unregister(struct cfph_msg *msg, u64 generation)
-{
-	struct virtio_balloon_cfph_rec_unregister *rec;
-
-	rec = cfph_msg_append(msg, VIRTIO_BALLOON_CFPH_REC_UNREGISTER, 0,
+	rec = cfph_msg_append(msg, VIRTIO_BALLOON_CFPH_REC_UNMAP, 0,
 			      sizeof(*rec));
 	if (!rec)
 		return false;
@@ -136,20 +111,13 @@ bool cfph_msg_unregister(struct cfph_msg *msg, u64 generation)
 /**
  * cfph_msg_started - append a STARTED record
  * @msg: the message
- * @generation: of the registration that the migration may read
  *
  * Return: false if it does not fit.
  */
-bool cfph_msg_started(struct cfph_msg *msg, u64 generation)
+bool cfph_msg_started(struct cfph_msg *msg)
 {
-	struct virtio_balloon_cfph_rec_started *rec;
-
-	rec = cfph_msg_append(msg, VIRTIO_BALLOON_CFPH_REC_STARTED, 0,
-			      sizeof(*rec));
-	if (!rec)
-		return false;
-	rec->generation = cpu_to_le64(generation);
-	return true;
+	return cfph_msg_append(msg, VIRTIO_BALLOON_CFPH_REC_STARTED, 0,
+			       sizeof(struct virtio_balloon_cfph_rec_started));
 }
 
 /* --- deltas --- */
@@ -340,7 +308,7 @@ bool cfph_msg_chunk(struct cfph_msg *msg, u64 pfn,
  * @msg: the message
  * @flags: VIRTIO_BALLOON_CFPH_F_*
  * @sequence: number of the message
- * @migration_id: the migration that it belongs to
+ * @migration_id: the migration that it belongs to, 0 if none runs
  * @round: its newest round when the pass began
  *
  * Return: the length of the message.

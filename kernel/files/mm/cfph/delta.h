@@ -40,11 +40,9 @@ struct cfph_msg {
 
 void cfph_msg_init(struct cfph_msg *msg, void *data, u32 size);
 bool cfph_msg_empty(const struct cfph_msg *msg);
-bool cfph_msg_register(struct cfph_msg *msg, u64 generation, u64 header_addr,
-		       u64 leaves);
-bool cfph_msg_leaf(struct cfph_msg *msg, u64 first_pfn, u64 addr);
-bool cfph_msg_unregister(struct cfph_msg *msg, u64 generation);
-bool cfph_msg_started(struct cfph_msg *msg, u64 generation);
+bool cfph_msg_map(struct cfph_msg *msg, u64 generation, u64 header_addr);
+bool cfph_msg_unmap(struct cfph_msg *msg, u64 generation);
+bool cfph_msg_started(struct cfph_msg *msg);
 void cfph_chunk_fold(unsigned long bits[CFPH_CHUNK_WORDS],
 		     unsigned int min_order);
 bool cfph_msg_chunk(struct cfph_msg *msg, u64 pfn,

@@ -116,10 +116,10 @@ struct cfph_info {
  * @chunks: changed chunks that were sent
  * @ranges: RANGE records sent
  * @bits: BITS records sent
- * @stalls: times a pass could not go on because there was no buffer
+ * @stalls: times the thread could not go on because there was no buffer
  * @drains: times the per-cpu page lists were drained
- * @registrations: times the map was registered
- * @unregistrations: times the map was taken back
+ * @registrations: MAP messages sent
+ * @unregistrations: UNMAP messages sent
  * @unknown_commands: commands of the host that were ignored
  * @scans: times the map was filled from the buddy lists
  * @scan_ns: what the newest scan took
@@ -171,7 +171,8 @@ static inline void cfph_notify(enum cfph_event event, enum cfph_reason reason,
 
 /**
  * struct cfph_map - the running bitmap of free pages
- * @header: the page that tells the host whether to believe the map
+ * @header: the page that tells the host whether to believe the map, and where to
+ *	find its directory pages; leaves are entered there under cfph_leaf_lock
  * @changed: one byte per chunk of @leaf, 1 = a bit may have changed since the
  *	byte was last cleared; written with WRITE_ONCE() and no lock
  * @leaves: how many of @leaf there are; grows under cfph_leaf_lock
@@ -316,7 +317,7 @@ void cfph_refuse_locked(enum cfph_reason reason, const char *text);
 /* --- the thread, kcfphd.c and session.c; used by core.c and tunables.c --- */
 
 int cfph_thread_run(void);
-void cfph_session_lost(u64 generation);
+void cfph_session_lost(void);
 void cfph_session_drop(void);
 void cfph_session_retune(const struct cfph_tunables *old,
 			 const struct cfph_tunables *new);

@@ -2,8 +2,9 @@
 /*
  * Continuous free-page hinting: the thread that talks to the host.
  *
- * Owns the thread: its loop, the commands of the host and the registration of the
- * map.  Must not know virtio, nor how bits get into the map.
+ * Owns the thread: its loop, the commands of the host and the first words to it:
+ * that there is a map, and that a migration will get deltas.  Must not know virtio,
+ * nor how bits get into the map.
  *
  * The thread works in bounded steps.  Each takes cfph_mutex, looks at the newest
  * command and at the state of the map, does the next piece of work and says how
@@ -23,7 +24,6 @@
 #include <linux/kthread.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
-#include <linux/random.h>
 #include <linux/sched.h>
 
 #include <trace/events/cfph.h>
@@ -73,84 +73,50 @@ static void kcfphd_read_mailbox(void)
 	}
 }
 
-/* --- registration --- */
+/* --- the map, and the answer to START --- */
 
 /*
- * The changed bytes are cleared before the host can know of the map.  That loses
- * nothing: the host reads the whole map when it gets STARTED, and again at each
- * sync.  A change before this point is in what it reads then; a change after it
- * sets its byte again, and goes out with the first pass.
- *
- * The number of leaves is fixed now.  One that memory hotplug adds before all
- * have been sent takes the place of the last one in the count: that one is not
- * registered, and its pages migrate as used.  The count stays right.
+ * If the device does not take it, it is dead: the next map comes with the next life
+ * of the driver, and to try again before would be in vain.
  */
-static void kcfphd_begin_register(void)
+static long kcfphd_tell_map(void)
 {
 	struct cfph_map *map = cfph.map;
-	u64 generation;
-
-	do {
-		generation = get_random_u64();
-	} while (!generation);
-
-	cfph_map_clear_changed(map);
-	cfph_session.generation = generation;
-	cfph_session.announced = false;
-	cfph_session.leaves = READ_ONCE(map->leaves);
-	cfph_session.leaves_left = cfph_session.leaves;
-	cfph_session.slot = 0;
-	cfph_session.chunk = 0;
-	WRITE_ONCE(map->header->generation, cpu_to_le64(generation));
-}
-
-/* Return: false if the message is full. */
-static bool kcfphd_put_leaves(void)
-{
-	struct cfph_map *map = cfph.map;
-
-	for (; cfph_session.leaves_left && cfph_session.slot < map->slots;
-	     cfph_session.slot++) {
-		unsigned long *leaf = cfph_map_leaf(map, cfph_session.slot);
-
-		if (!leaf)
-			continue;
-		if (!cfph_msg_leaf(&cfph_session.msg,
-				   cfph_session.slot << CFPH_LEAF_SHIFT,
-				   virt_to_phys(leaf)))
-			return false;
-		cfph_session.leaves_left--;
-	}
-	return true;
-}
-
-static long kcfphd_register_step(void)
-{
-	struct cfph_map *map = cfph.map;
-	struct cfph_msg *msg = &cfph_session.msg;
-	u64 generation = cfph_session.generation;
-	u64 leaves = cfph_session.leaves;
+	u64 generation = le64_to_cpu(map->header->generation);
+	u64 header_addr = virt_to_phys(map->header);
 
 	if (!kcfphd_get_buffer())
 		return kcfphd_stall();
 
-	if (!cfph_session.announced) {
-		cfph_msg_register(msg, generation, virt_to_phys(map->header),
-				  leaves);
-		trace_cfph_register(cfph_session.migration_id,
-				    cfph_session.round, generation, leaves);
-		cfph.counters.registrations++;
-		cfph_session.announced = true;
-	}
-	if (!kcfphd_put_leaves() || !cfph_msg_started(msg, generation)) {
-		cfph_ship(0);
+	cfph_msg_map(&cfph_session.msg, generation, header_addr);
+	cfph_session.generation = generation;
+	if (!cfph_ship(0))
 		return KCFPHD_AGAIN;
-	}
+
+	cfph.counters.registrations++;
+	trace_cfph_register(generation, header_addr, READ_ONCE(map->leaves));
+	return KCFPHD_AGAIN;
+}
+
+/*
+ * The changed bytes are cleared before STARTED: what was flagged since the map was
+ * made, or in the migration before, is of no use.  That loses nothing.  The host
+ * reads the whole map at each sync, and once more when it decides; so of a change
+ * before this point it learns then, at the latest, and a change after it sets its
+ * byte again and goes out with the first pass.
+ */
+static long kcfphd_answer_start(void)
+{
+	if (!kcfphd_get_buffer())
+		return kcfphd_stall();
+
+	cfph_map_clear_changed(cfph.map);
+	cfph_msg_started(&cfph_session.msg);
 	if (!cfph_ship(0))
 		return KCFPHD_AGAIN;
 
 	trace_cfph_start(cfph_session.migration_id, cfph_session.round,
-			 generation, leaves);
+			 cfph_session.generation);
 	cfph_session_tell(CFPH_EVENT_START);
 	if (!cfph_session.started)
 		cfph.counters.migrations++;
@@ -170,12 +136,8 @@ static long kcfphd_session_step(void)
 	switch (cfph_session.phase) {
 	case CFPH_PHASE_IDLE:
 		return KCFPHD_SLEEP;
-	case CFPH_PHASE_WAIT_MAP:
-		kcfphd_begin_register();
-		cfph_session.phase = CFPH_PHASE_REGISTER;
-		return KCFPHD_AGAIN;
-	case CFPH_PHASE_REGISTER:
-		return kcfphd_register_step();
+	case CFPH_PHASE_START:
+		return kcfphd_answer_start();
 	case CFPH_PHASE_REST:
 		if (kcfphd_pass_is_due())
 			return kcfphd_begin_pass();
@@ -206,6 +168,8 @@ static long kcfphd_step(void)
 		cfph_build_step();
 		return KCFPHD_AGAIN;
 	case CFPH_STATE_READY:
+		if (!cfph_session.generation)
+			return kcfphd_tell_map();
 		return kcfphd_session_step();
 	default:
 		return KCFPHD_SLEEP;

@@ -2,8 +2,9 @@
 /*
  * Continuous free-page hinting: the map and the hooks that keep it.
  *
- * Owns the memory of the map, the static key of the hooks and the leaves of
- * memory that comes online.  Must not know states, sessions or messages.
+ * Owns the memory of the map, the directory in which the host finds it, the static
+ * key of the hooks and the leaves of memory that comes online.  Must not know
+ * states, sessions or messages.
  *
  * The invariant, true whenever zone->lock is not held and the hooks have been
  * on since the page's block was scanned (or came online):
@@ -22,15 +23,19 @@
 
 #include <linux/bitops.h>
 #include <linux/gfp.h>
+#include <linux/io.h>
 #include <linux/memblock.h>
 #include <linux/memory.h>
 #include <linux/memory_hotplug.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
+#include <linux/random.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/string.h>
+
+#include <uapi/linux/virtio_balloon_cfph.h>
 
 #include "cfph.h"
 #include "internal.h"
@@ -42,6 +47,13 @@ static struct cfph_map __rcu *cfph_live_map;
 
 /* Protects cfph_live_map and the adding of leaves against each other. */
 static DEFINE_SPINLOCK(cfph_leaf_lock);
+
+/* What the directory has room for: 31.5 TiB. */
+#define CFPH_MAX_SLOTS		((unsigned long)VIRTIO_BALLOON_CFPH_DIRS_MAX * \
+				 VIRTIO_BALLOON_CFPH_DIR_LEAVES)
+
+static_assert(sizeof(struct virtio_balloon_cfph_map_header) == PAGE_SIZE);
+static_assert(VIRTIO_BALLOON_CFPH_DIR_LEAVES * sizeof(__le64) == PAGE_SIZE);
 
 #ifdef CONFIG_SPARSEMEM
 /* Memory comes and goes by sections: a leaf is online as a whole or not. */
@@ -104,15 +116,198 @@ noinline void __cfph_page_allocated(struct zone *zone, struct page *page,
 	cfph_map_update(zone, page, order, false);
 }
 
-/* --- making and destroying it --- */
+/* --- leaves and the directory --- */
 
-static unsigned long *cfph_alloc_leaf(void)
+/*
+ * A page of its own from the page allocator: it has a guest-physical address that
+ * the host can read.  As a leaf: nothing is free; as a directory: nothing is there.
+ */
+static void *cfph_alloc_page(void)
 {
+	return (void *)get_zeroed_page(GFP_KERNEL | __GFP_NOWARN);
+}
+
+static __le64 *cfph_dir_entry(const struct cfph_map *map, unsigned long slot)
+{
+	return &map->header->dir[slot / VIRTIO_BALLOON_CFPH_DIR_LEAVES];
+}
+
+/* Return: a directory page, or NULL if there is none for @slot. */
+static __le64 *cfph_dir_page(const struct cfph_map *map, unsigned long slot)
+{
+	u64 addr = le64_to_cpu(READ_ONCE(*cfph_dir_entry(map, slot)));
+
+	return addr ? phys_to_virt(addr) : NULL;
+}
+
+/* Show @page to the host: one store that it sees as a whole or not at all. */
+static void cfph_map_publish(struct cfph_map *map, __le64 *entry, void *page)
+{
+	__le64 *changes = &map->header->changes;
+
+	lockdep_assert_held(&cfph_leaf_lock);
+
 	/*
-	 * A page of its own from the page allocator: it has a guest-physical
-	 * address that can be registered.  All bits 0: not free.
+	 * The zeroes before the address.  The partner is the host, which reads
+	 * the address and then, through it, the page.
 	 */
-	return (unsigned long *)get_zeroed_page(GFP_KERNEL | __GFP_NOWARN);
+	virt_store_release(entry, cpu_to_le64(virt_to_phys(page)));
+	/*
+	 * The address before the count.  The partner is the host, which reads the
+	 * count before the addresses: if it has the new count, it finds the new
+	 * address.  If it stops us in between, it does not look, and what it does
+	 * not know is not free.
+	 */
+	virt_store_release(changes, cpu_to_le64(le64_to_cpu(*changes) + 1));
+}
+
+/*
+ * Takes what it uses of @leaf and @dir and leaves NULL.
+ *
+ * Return: false if something is missing: memory, or room in the directory.
+ */
+static bool cfph_map_add_leaf(struct cfph_map *map, unsigned long slot,
+			      void **leaf, void **dir)
+{
+	__le64 *entries;
+
+	lockdep_assert_held(&cfph_leaf_lock);
+
+	if (slot >= map->slots || !*leaf)
+		return false;
+	if (!cfph_dir_page(map, slot)) {
+		if (!*dir)
+			return false;
+		cfph_map_publish(map, cfph_dir_entry(map, slot), *dir);
+		*dir = NULL;
+	}
+
+	/*
+	 * The zeroes before the pointer.  The partners are the hooks, which reach
+	 * the leaf through it: cfph_map_leaf().
+	 */
+	smp_store_release(&map->leaf[slot], *leaf);
+	WRITE_ONCE(map->leaves, map->leaves + 1);
+	entries = cfph_dir_page(map, slot);
+	cfph_map_publish(map, entries + slot % VIRTIO_BALLOON_CFPH_DIR_LEAVES,
+			 *leaf);
+	*leaf = NULL;
+	return true;
+}
+
+/* Return: false if there is nothing to do for @slot. */
+static bool cfph_needs_leaf(unsigned long slot, bool *needs_dir)
+{
+	struct cfph_map *map;
+	bool ret;
+
+	rcu_read_lock();
+	map = rcu_dereference(cfph_live_map);
+	ret = map && !cfph_map_leaf(map, slot);
+	*needs_dir = ret && slot < map->slots && !cfph_dir_page(map, slot);
+	rcu_read_unlock();
+
+	return ret;
+}
+
+/*
+ * Have a leaf for @slot in the live map.
+ *
+ * Return: false if the slot stays untracked although there is a map.
+ */
+static bool cfph_track_slot(unsigned long slot)
+{
+	bool needs_dir, tracked = true;
+	struct cfph_map *map;
+	void *leaf, *dir;
+
+	if (!cfph_needs_leaf(slot, &needs_dir))
+		return true;
+
+	leaf = cfph_alloc_page();
+	dir = needs_dir ? cfph_alloc_page() : NULL;
+
+	spin_lock(&cfph_leaf_lock);
+	map = rcu_dereference_protected(cfph_live_map,
+					lockdep_is_held(&cfph_leaf_lock));
+	if (map && !cfph_map_leaf(map, slot))
+		tracked = cfph_map_add_leaf(map, slot, &leaf, &dir);
+	spin_unlock(&cfph_leaf_lock);
+	free_page((unsigned long)leaf);
+	free_page((unsigned long)dir);
+
+	return tracked;
+}
+
+/* --- making and destroying the map --- */
+
+static void cfph_map_free(struct cfph_map *map)
+{
+	unsigned long slot;
+
+	for (slot = 0; slot < map->slots; slot++)
+		free_page((unsigned long)map->leaf[slot]);
+	if (map->header)
+		for (slot = 0; slot < map->slots;
+		     slot += VIRTIO_BALLOON_CFPH_DIR_LEAVES)
+			free_page((unsigned long)cfph_dir_page(map, slot));
+	free_page((unsigned long)map->header);
+	kvfree(map->changed);
+	kvfree(map);
+}
+
+/* All but the state word, which says that the map is not to be believed yet. */
+static void cfph_map_init_header(struct cfph_map *map)
+{
+	struct virtio_balloon_cfph_map_header *header = map->header;
+	u64 generation;
+
+	/* The host tells one map from another by it, and 0 is none. */
+	do {
+		generation = get_random_u64();
+	} while (!generation);
+
+	header->magic = cpu_to_le64(VIRTIO_BALLOON_CFPH_MAGIC);
+	header->version = cpu_to_le32(VIRTIO_BALLOON_CFPH_VERSION);
+	header->generation = cpu_to_le64(generation);
+	header->dirs = cpu_to_le32(DIV_ROUND_UP(map->slots,
+						VIRTIO_BALLOON_CFPH_DIR_LEAVES));
+}
+
+static struct cfph_map *cfph_map_alloc(unsigned long slots)
+{
+	struct cfph_map *map;
+
+	/* 8 + 64 bytes per 128 MiB beside the leaf itself. */
+	map = kvzalloc(struct_size(map, leaf, slots),
+		       GFP_KERNEL | __GFP_NOWARN);
+	if (!map)
+		return NULL;
+
+	map->slots = slots;
+	map->header = cfph_alloc_page();
+	map->changed = kvcalloc(slots, CFPH_LEAF_CHUNKS,
+				GFP_KERNEL | __GFP_NOWARN);
+	if (!map->header || !map->changed) {
+		cfph_map_free(map);
+		return NULL;
+	}
+	cfph_map_init_header(map);
+	return map;
+}
+
+/* How many leaves may there ever be, holes included? */
+static unsigned long cfph_possible_slots(void)
+{
+	/* SRAT's hotplug ranges count: QEMU announces there what may come. */
+	unsigned long pages = max_t(u64, max_pfn, max_possible_pfn);
+	unsigned long slots = DIV_ROUND_UP(pages, CFPH_LEAF_PAGES);
+
+	if (slots <= CFPH_MAX_SLOTS)
+		return slots;
+	pr_warn_once("pages %#lx and up are not tracked and migrate as used: the directory ends there\n",
+		     CFPH_MAX_SLOTS << CFPH_LEAF_SHIFT);
+	return CFPH_MAX_SLOTS;
 }
 
 static bool cfph_slot_online(unsigned long slot)
@@ -127,53 +322,13 @@ static bool cfph_slot_online(unsigned long slot)
 	return false;
 }
 
-static void cfph_map_free(struct cfph_map *map)
+static bool cfph_track_online(unsigned long slots)
 {
 	unsigned long slot;
 
-	for (slot = 0; slot < map->slots; slot++)
-		free_page((unsigned long)map->leaf[slot]);
-	free_page((unsigned long)map->header);
-	kvfree(map->changed);
-	kvfree(map);
-}
-
-static struct cfph_map *cfph_map_alloc(void)
-{
-	/* SRAT's hotplug ranges count: QEMU announces there what may come. */
-	unsigned long pages = max_t(u64, max_pfn, max_possible_pfn);
-	unsigned long slots = DIV_ROUND_UP(pages, CFPH_LEAF_PAGES);
-	struct cfph_map *map;
-
-	/* 8 + 64 bytes per 128 MiB beside the leaf itself. */
-	map = kvzalloc(struct_size(map, leaf, slots),
-		       GFP_KERNEL | __GFP_NOWARN);
-	if (!map)
-		return NULL;
-
-	map->slots = slots;
-	map->header = (void *)get_zeroed_page(GFP_KERNEL | __GFP_NOWARN);
-	map->changed = kvcalloc(slots, CFPH_LEAF_CHUNKS,
-				GFP_KERNEL | __GFP_NOWARN);
-	if (!map->header || !map->changed) {
-		cfph_map_free(map);
-		return NULL;
-	}
-	return map;
-}
-
-static bool cfph_map_alloc_leaves(struct cfph_map *map)
-{
-	unsigned long slot, *leaf;
-
-	for (slot = 0; slot < map->slots; slot++) {
-		if (!cfph_slot_online(slot))
-			continue;
-		leaf = cfph_alloc_leaf();
-		if (!leaf)
+	for (slot = 0; slot < slots; slot++) {
+		if (cfph_slot_online(slot) && !cfph_track_slot(slot))
 			return false;
-		map->leaf[slot] = leaf;
-		map->leaves++;
 		cond_resched();
 	}
 	return true;
@@ -192,27 +347,26 @@ static bool cfph_map_alloc_leaves(struct cfph_map *map)
 struct cfph_map *cfph_map_start(void)
 {
 	struct cfph_map *map;
-	int err = -ENOMEM;
+	int err = 0;
 
-	map = cfph_map_alloc();
+	map = cfph_map_alloc(cfph_possible_slots());
 	if (!map)
-		return ERR_PTR(err);
+		return ERR_PTR(-ENOMEM);
 
-	/*
-	 * No memory comes online between the allocation of the leaves and the
-	 * publication: after it, the notifier takes care.
-	 */
+	/* No memory comes online meanwhile; later, the notifier takes care. */
 	get_online_mems();
-	if (!cfph_map_alloc_leaves(map))
-		goto out_put;
-	if (cfph_zones_share_word()) {
-		err = -EXDEV;
-		goto out_put;
-	}
 	spin_lock(&cfph_leaf_lock);
 	rcu_assign_pointer(cfph_live_map, map);
 	spin_unlock(&cfph_leaf_lock);
+	if (!cfph_track_online(map->slots))
+		err = -ENOMEM;
+	else if (cfph_zones_share_word())
+		err = -EXDEV;
 	put_online_mems();
+	if (err) {
+		cfph_map_stop(map);
+		return ERR_PTR(err);
+	}
 
 	/*
 	 * Not under get_online_mems(): memory hotplug takes cpu_hotplug_lock,
@@ -225,11 +379,6 @@ struct cfph_map *cfph_map_start(void)
 	static_branch_enable(&cfph_hooks);
 
 	return map;
-
-out_put:
-	put_online_mems();
-	cfph_map_free(map);
-	return ERR_PTR(err);
 }
 
 /**
@@ -259,61 +408,11 @@ void cfph_map_stop(struct cfph_map *map)
 
 #ifdef CONFIG_MEMORY_HOTPLUG
 
-static void cfph_map_add_leaf(struct cfph_map *map, unsigned long slot,
-			      unsigned long *leaf)
-{
-	lockdep_assert_held(&cfph_leaf_lock);
-
-	/* The hooks must see a zeroed leaf.  Pairs with cfph_map_leaf(). */
-	smp_store_release(&map->leaf[slot], leaf);
-	WRITE_ONCE(map->leaves, map->leaves + 1);
-}
-
-static bool cfph_needs_leaf(unsigned long slot)
-{
-	struct cfph_map *map;
-	bool ret;
-
-	rcu_read_lock();
-	map = rcu_dereference(cfph_live_map);
-	ret = map && !cfph_map_leaf(map, slot);
-	rcu_read_unlock();
-
-	return ret;
-}
-
-/* Return: false if the slot stays untracked although there is a map. */
-static bool cfph_hotplug_leaf(unsigned long slot)
-{
-	struct cfph_map *map;
-	unsigned long *leaf;
-	bool tracked = true;
-
-	if (!cfph_needs_leaf(slot))
-		return true;
-
-	leaf = cfph_alloc_leaf();
-
-	spin_lock(&cfph_leaf_lock);
-	map = rcu_dereference_protected(cfph_live_map,
-					lockdep_is_held(&cfph_leaf_lock));
-	if (map && !cfph_map_leaf(map, slot)) {
-		tracked = leaf && slot < map->slots;
-		if (tracked) {
-			cfph_map_add_leaf(map, slot, leaf);
-			leaf = NULL;
-		}
-	}
-	spin_unlock(&cfph_leaf_lock);
-	free_page((unsigned long)leaf);
-
-	return tracked;
-}
-
 /*
  * GOING_ONLINE, because at ONLINE the pages are in the buddy lists already.  A
  * failure must not veto the onlining: memory without a leaf is not tracked,
- * which is slower and safe.
+ * which is slower and safe.  The host need not be told: it finds the leaf in the
+ * directory.
  *
  * OFFLINE needs nothing: the hook in __offline_isolated_pages() has cleared all
  * bits, and the leaf stays for the memory that may come back.
@@ -332,7 +431,7 @@ static int cfph_memory_notify(struct notifier_block *nb, unsigned long action,
 		return NOTIFY_DONE;
 
 	for (; slot < end; slot++) {
-		if (cfph_hotplug_leaf(slot))
+		if (cfph_track_slot(slot))
 			continue;
 		pr_warn("pages %#lx and up are not tracked and migrate as used: no memory for the map, or beyond what the firmware announced at boot\n",
 			slot << CFPH_LEAF_SHIFT);
@@ -495,8 +594,12 @@ u64 cfph_map_tracked_pages(const struct cfph_map *map)
  */
 u64 cfph_map_bytes(const struct cfph_map *map)
 {
+	u64 slot, pages = READ_ONCE(map->leaves) + 1;
+
+	for (slot = 0; slot < map->slots; slot += VIRTIO_BALLOON_CFPH_DIR_LEAVES)
+		pages += !!cfph_dir_page(map, slot);
 	return struct_size(map, leaf, map->slots) + cfph_map_chunks(map) +
-	       (READ_ONCE(map->leaves) + 1) * PAGE_SIZE;
+	       pages * PAGE_SIZE;
 }
 
 /**

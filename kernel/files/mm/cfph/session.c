@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Continuous free-page hinting: the session of the migration that runs.
+ * Continuous free-page hinting: the session of the migration that runs, and what
+ * the host knows.
  *
  * Owns the session's state and the message that is being built; gets buffers from
  * the transport and ships them.  Must not know what is in a message, nor when one
@@ -122,10 +123,11 @@ void cfph_session_begin(u32 migration_id)
 {
 	lockdep_assert_held(&cfph_mutex);
 
-	cfph_session.phase = CFPH_PHASE_WAIT_MAP;
+	cfph_session.phase = CFPH_PHASE_START;
 	cfph_session.migration_id = migration_id;
 	cfph_session.round = 0;
 	cfph_session.sequence = 0;
+	cfph_session.chunk = 0;
 	cfph_session.started = false;
 	cfph_session.answer = false;
 	cfph_session.stalled = false;
@@ -137,6 +139,8 @@ void cfph_session_begin(u32 migration_id)
 /**
  * cfph_session_end - the migration is over for us, or was never there
  *
+ * The map stays, and so does what the host knows of it.
+ *
  * Context: cfph_mutex held.
  */
 void cfph_session_end(void)
@@ -145,14 +149,12 @@ void cfph_session_end(void)
 
 	cfph_put_buffer();
 	WRITE_ONCE(cfph_pcp_short, false);
-	/* A generation names one migration. */
-	if (cfph.map)
-		WRITE_ONCE(cfph.map->header->generation, 0);
 	if (cfph_session.phase != CFPH_PHASE_IDLE) {
 		trace_cfph_stop(cfph_session.migration_id, cfph_session.round);
 		cfph_session_tell(CFPH_EVENT_STOP);
 	}
 	cfph_session.phase = CFPH_PHASE_IDLE;
+	cfph_session.migration_id = 0;
 }
 
 /* --- messages --- */
@@ -162,31 +164,35 @@ void cfph_session_end(void)
  * @flags: VIRTIO_BALLOON_CFPH_F_*
  *
  * Context: cfph_mutex held; there is a message.
- * Return: false if the device is gone; the session has ended then.
+ * Return: false if the device is gone; the session, if there was one, has ended
+ *	then.
  */
 bool cfph_ship(u16 flags)
 {
 	struct cfph_counters *counters = &cfph.counters;
 	struct cfph_msg *msg = &cfph_session.msg;
 	struct cfph_buffer *buf = cfph_session.buf;
-	u64 sequence = cfph_session.sequence++;
-	u32 round = cfph_session.phase == CFPH_PHASE_PASS ?
-		    cfph_session.pass_round : cfph_session.round;
+	u32 round = cfph_session.round;
+	u64 sequence = 0;
 
 	lockdep_assert_held(&cfph_mutex);
 
+	if (cfph_session.phase != CFPH_PHASE_IDLE)
+		sequence = cfph_session.sequence++;
+	if (cfph_session.phase == CFPH_PHASE_PASS)
+		round = cfph_session.pass_round;
 	buf->length = cfph_msg_finish(msg, flags, sequence,
 				      cfph_session.migration_id, round);
 	trace_cfph_ship(cfph_session.migration_id, round, sequence, buf->length,
 			flags);
 	cfph_session.buf = NULL;
 	if (cfph.ops->send(cfph.priv, buf)) {
-		pr_warn_once("the device is broken or gone: no more hints for this migration\n");
+		pr_warn_once("the device is broken or gone: no more hints\n");
 		cfph_session_end();
 		return false;
 	}
 
-	/* What the host waits for is not limited, and so has no price. */
+	/* Only deltas are limited: the rest is short, and comes first. */
 	if (cfph.tunables.rate_kibps && cfph_session.phase == CFPH_PHASE_PASS)
 		cfph_rate_charge(&cfph_session.rate, cfph.tunables.rate_kibps,
 				 msg->used, ktime_get_ns());
@@ -201,33 +207,32 @@ bool cfph_ship(u16 flags)
 /* --- what happens to it --- */
 
 /**
- * cfph_session_lost - the map goes away while a migration may run
- * @generation: what the header page has shown until now, 0 if nothing is
- *	registered
+ * cfph_session_lost - the map goes away
  *
  * Tells the host if there is a buffer for it; if not, it finds out when it looks
- * at the header page.  If the map comes back, it is registered again.
+ * at the header page.  If the map comes back in this session, STARTED is sent once
+ * more: deltas begin anew.
  *
- * Context: cfph_mutex held; the header page has been cleared.
+ * Context: cfph_mutex held; the header page says so already.
  */
-void cfph_session_lost(u64 generation)
+void cfph_session_lost(void)
 {
+	u64 generation = cfph_session.generation;
+
 	lockdep_assert_held(&cfph_mutex);
 
-	if (cfph_session.phase == CFPH_PHASE_IDLE)
-		return;
-
 	cfph_put_buffer();
-	cfph_session.phase = CFPH_PHASE_WAIT_MAP;
-	if (!generation || !cfph_session.announced)
-		return;
+	cfph_session.generation = 0;
+	cfph_session.chunk = 0;
+	if (cfph_session.phase != CFPH_PHASE_IDLE)
+		cfph_session.phase = CFPH_PHASE_START;
 
-	cfph.counters.unregistrations++;
 	/* All that there are: this one is not a matter of load. */
-	if (cfph_get_buffer(UINT_MAX)) {
-		cfph_msg_unregister(&cfph_session.msg, generation);
-		cfph_ship(0);
-	}
+	if (!generation || !cfph_get_buffer(UINT_MAX))
+		return;
+	cfph_msg_unmap(&cfph_session.msg, generation);
+	if (cfph_ship(0))
+		cfph.counters.unregistrations++;
 }
 
 /**

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Continuous free-page hinting: the session of the migration that runs.
+ * Continuous free-page hinting: the session of the migration that runs, and what
+ * the host knows.
  *
  * What session.c, kcfphd.c and pass.c share and nobody else needs.  All of it is
  * protected by cfph_mutex.
@@ -19,26 +20,30 @@
 #define KCFPHD_SLEEP		MAX_SCHEDULE_TIMEOUT
 
 /*
- *	        START                map READY                all leaves sent
- *	IDLE ---------> WAIT_MAP -------------> REGISTER -----------------> REST
- *	  ^                 ^                      |                        |  ^
- *	  |                 |     map goes away    |                        v  |
- *	  |                 +----------------------+----------------------- PASS
+ *	        START              STARTED sent
+ *	IDLE ---------> START ---------------------> REST
+ *	  ^               ^                         |  ^
+ *	  |               |      map goes away      v  |
+ *	  |               +------------------------ PASS
  *	  |
  *	  +-- from everywhere: STOP, another START, no transport, broken device
+ *
+ * A map that is READY is told to the host in any phase, and before STARTED.
  */
 enum cfph_phase {
 	CFPH_PHASE_IDLE,	/* no migration */
-	CFPH_PHASE_WAIT_MAP,	/* a migration, but no map to register */
-	CFPH_PHASE_REGISTER,	/* REGISTER, LEAFs and STARTED are on their way */
+	CFPH_PHASE_START,	/* STARTED is to be sent, when there is a map */
 	CFPH_PHASE_REST,	/* until the next pass */
 	CFPH_PHASE_PASS,	/* between two steps of a pass */
 };
 
 /* Protected by cfph_mutex. */
 struct cfph_session {
+	/* outlives the migration */
+	u64 generation;		/* of the map that the host was told of, or 0 */
+
 	enum cfph_phase phase;
-	u32 migration_id;
+	u32 migration_id;	/* 0 in IDLE */
 	u32 round;		/* newest one that the thread has seen */
 	u32 sessions;		/* of the mailbox, when we last looked */
 	u32 requests;		/* likewise */
@@ -49,12 +54,6 @@ struct cfph_session {
 	bool stalled;		/* there has been no buffer since the last pass */
 	bool suspended;		/* free memory is below the watermark */
 	struct cfph_rate rate;	/* of the messages of passes */
-
-	u64 generation;		/* of the registration */
-	bool announced;		/* REGISTER has been sent */
-	u64 leaves;		/* LEAF records in all */
-	u64 leaves_left;	/* LEAF records still to send */
-	unsigned long slot;	/* where to look for the next leaf */
 
 	unsigned long next;	/* jiffies of the next pass */
 	bool hold;		/* not before that, even for a ROUND */

@@ -41,8 +41,8 @@ const struct cfph_tunables cfph_default_tunables = {
 	 */
 	.batch		= 1024,
 	/*
-	 * The host waits some milliseconds for STARTED, and not longer.  What
-	 * the thread does is short, so let it not wait for somebody's time slice.
+	 * A delta that comes late is worth less.  What the thread does is short,
+	 * so let it not wait for somebody's time slice.
 	 */
 	.nice		= MIN_NICE,
 	.rate_kibps	= 0,

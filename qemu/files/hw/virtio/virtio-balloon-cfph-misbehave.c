@@ -388,7 +388,7 @@ static void mis_forget(Mis *m)
 
 void virtio_balloon_cfph_misbehave_set_status(VirtIOBalloon *s, uint8_t status)
 {
-    if (!(status & VIRTIO_CONFIG_S_DRIVER_OK)) {
+    if (s->cfph.misbehave && !(status & VIRTIO_CONFIG_S_DRIVER_OK)) {
         mis_forget(s->cfph.misbehave);
     }
 }
@@ -468,11 +468,15 @@ bool virtio_balloon_cfph_misbehave_check(VirtIOBalloon *s, Error **errp)
     return true;
 }
 
-void virtio_balloon_cfph_misbehave_realize(VirtIOBalloon *s)
+bool virtio_balloon_cfph_misbehave_realize(VirtIOBalloon *s)
 {
     VirtIODevice *vdev = VIRTIO_DEVICE(s);
-    Mis *m = g_new0(Mis, 1);
+    Mis *m;
 
+    if (!s->cfph.debug_misbehave) {
+        return false;
+    }
+    m = g_new0(Mis, 1);
     s->cfph.misbehave = m;
     m->balloon = s;
     m->way = mis_way(s->cfph.debug_misbehave);
@@ -482,12 +486,16 @@ void virtio_balloon_cfph_misbehave_realize(VirtIOBalloon *s)
     timer_mod(m->timer, qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) + MIS_TICK_NS);
     object_property_add(OBJECT(s), VIRTIO_BALLOON_CFPH_MISDEEDS_PROP, "uint64",
                         mis_get_misdeeds, NULL, NULL, NULL);
+    return true;
 }
 
 void virtio_balloon_cfph_misbehave_unrealize(VirtIOBalloon *s)
 {
     Mis *m = s->cfph.misbehave;
 
+    if (!m) {
+        return;
+    }
     object_property_del(OBJECT(s), VIRTIO_BALLOON_CFPH_MISDEEDS_PROP);
     timer_free(m->timer);
     mis_forget(m);

@@ -9,22 +9,22 @@
  * guest cannot change it between check and use.  Knows no virtqueue.
  *
  * Rules are those of the wire header, which tells the protocol's story.  A
- * message is checked whole before any of its records counts, but for what
- * only the order of records can tell (LEAF without REGISTER and the like).
+ * message is checked whole before any of its records counts, so one that breaks
+ * a rule does nothing but take the registration with it.  What the guest has in
+ * the pages that it registers is not looked at here.
  *
- * Memory: a registration has at most one leaf per 128 MiB of the VM's address
- * range that holds RAM; deltas are bounded by DELTA_WORDS_MAX and by the pages
- * that they cover, whatever the guest sends.
+ * Memory: a registration is two numbers; deltas are bounded by DELTA_WORDS_MAX,
+ * DELTAS_MAX and by the pages that they cover, whatever the guest sends.
  */
 
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
 #include "qemu/lockable.h"
 #include "qemu/log.h"
+#include "qemu/main-loop.h"
 #include "hw/virtio/virtio-balloon.h"
 #include "trace.h"
 
-#define LEAF_PAGES      VIRTIO_BALLOON_CFPH_LEAF_PAGES
 #define CHUNK_PAGES     VIRTIO_BALLOON_CFPH_CHUNK_PAGES
 #define CHUNK_BYTES     VIRTIO_BALLOON_CFPH_CHUNK_BYTES
 /* Guest-physical addresses are 64-bit. */
@@ -70,21 +70,13 @@ static const char *check_fields(const void *rec)
     }
 
     switch (rec_type(rec)) {
-    case VIRTIO_BALLOON_CFPH_REC_REGISTER:
-        if (!GET64(rec, register, generation)) {
-            return "REGISTER with generation 0";
+    case VIRTIO_BALLOON_CFPH_REC_MAP:
+        if (!GET64(rec, map, generation)) {
+            return "MAP with generation 0";
         }
-        if (!page_aligned(GET64(rec, register, header_addr))) {
-            return "REGISTER with an unaligned header page";
-        }
-        return NULL;
-    case VIRTIO_BALLOON_CFPH_REC_LEAF:
-        pfn = GET64(rec, leaf, first_pfn);
-        if (pfn % LEAF_PAGES || pfn >= PFN_END) {
-            return "LEAF with a bad first page";
-        }
-        if (!page_aligned(GET64(rec, leaf, addr))) {
-            return "LEAF with an unaligned address";
+        if (!GET64(rec, map, header_addr) ||
+            !page_aligned(GET64(rec, map, header_addr))) {
+            return "MAP with a header page that is 0 or unaligned";
         }
         return NULL;
     case VIRTIO_BALLOON_CFPH_REC_RANGE:
@@ -114,12 +106,10 @@ static const char *check_fields(const void *rec)
 static size_t expected_length(const void *rec)
 {
     switch (rec_type(rec)) {
-    case VIRTIO_BALLOON_CFPH_REC_REGISTER:
-        return sizeof(struct virtio_balloon_cfph_rec_register);
-    case VIRTIO_BALLOON_CFPH_REC_LEAF:
-        return sizeof(struct virtio_balloon_cfph_rec_leaf);
-    case VIRTIO_BALLOON_CFPH_REC_UNREGISTER:
-        return sizeof(struct virtio_balloon_cfph_rec_unregister);
+    case VIRTIO_BALLOON_CFPH_REC_MAP:
+        return sizeof(struct virtio_balloon_cfph_rec_map);
+    case VIRTIO_BALLOON_CFPH_REC_UNMAP:
+        return sizeof(struct virtio_balloon_cfph_rec_unmap);
     case VIRTIO_BALLOON_CFPH_REC_STARTED:
         return sizeof(struct virtio_balloon_cfph_rec_started);
     case VIRTIO_BALLOON_CFPH_REC_RANGE:
@@ -133,12 +123,16 @@ static size_t expected_length(const void *rec)
 }
 
 /* What is wrong with the message, NULL if nothing is. */
-static const char *check_message(const void *buf, size_t size, size_t *length)
+static const char *check_message(const void *buf, size_t size, bool writable,
+                                 size_t *length)
 {
     const struct virtio_balloon_cfph_msg *msg = buf;
     const char *reason;
     size_t pos, want;
 
+    if (writable) {
+        return "buffer for the device to write to";
+    }
     if (size < sizeof(*msg)) {
         return "shorter than its header";
     }
@@ -173,95 +167,48 @@ static const char *check_message(const void *buf, size_t size, size_t *length)
 
 /* --- what it says --- */
 
-static const char *do_register(VirtIOBalloon *s, const void *rec)
+static void do_map(VirtIOBalloon *s, const void *rec)
 {
     VirtIOBalloonCFPH *c = &s->cfph;
-    uint64_t leaves = GET64(rec, register, leaves);
+    uint64_t generation = GET64(rec, map, generation);
+    uint64_t header = GET64(rec, map, header_addr);
 
-    virtio_balloon_cfph_drop(s, "the guest registers anew");
-    if (leaves > ram_cfph_max_leaves()) {
-        return "REGISTER with more leaves than the VM has RAM";
-    }
-    c->reg = ram_cfph_map_new(leaves);
-    c->reg->generation = GET64(rec, register, generation);
-    c->reg->header_addr = GET64(rec, register, header_addr);
-    c->reg->look_percent = c->look_percent;
-    c->reg->mutants = c->mutants;
-    trace_virtio_balloon_cfph_register(c->migration_id, c->round,
-                                       c->reg->generation,
-                                       c->reg->header_addr, leaves);
-    return NULL;
-}
-
-static const char *do_leaf(VirtIOBalloon *s, const void *rec)
-{
-    VirtIOBalloonCFPH *c = &s->cfph;
-    RamCfphLeaf leaf = {
-        .first_pfn = GET64(rec, leaf, first_pfn),
-        .addr = GET64(rec, leaf, addr),
-    };
-
-    if (!c->reg) {
-        return "LEAF without REGISTER";
-    }
-    if (c->reg_leaves == c->reg->nr_leaves) {
-        return "more LEAF records than REGISTER has promised";
-    }
-    if (c->reg_leaves &&
-        leaf.first_pfn <= c->reg->leaves[c->reg_leaves - 1].first_pfn) {
-        return "LEAF records out of order";
-    }
-    c->reg->leaves[c->reg_leaves++] = leaf;
-    trace_virtio_balloon_cfph_leaf(c->migration_id, c->round, leaf.first_pfn,
-                                   leaf.addr);
-    return NULL;
-}
-
-static const char *do_started(VirtIOBalloon *s, const void *rec)
-{
-    VirtIOBalloonCFPH *c = &s->cfph;
-    uint64_t generation = GET64(rec, started, generation);
-    const char *reason;
-
-    if (!c->reg) {
-        /* Said twice, harmless. */
-        return c->map && c->map->generation == generation ?
-               NULL : "STARTED without REGISTER";
-    }
-    if (c->reg->generation != generation) {
-        return "STARTED with another generation than REGISTER";
-    }
-    if (c->reg_leaves != c->reg->nr_leaves) {
-        return "STARTED before all LEAF records";
-    }
-    reason = ram_cfph_map_check(c->reg);
-    trace_virtio_balloon_cfph_started(c->migration_id, c->round, generation,
-                                      c->reg->nr_leaves, reason ? reason : "");
-    if (reason) {
-        /* Not a breach: the guest may have given the map up meanwhile. */
-        virtio_balloon_cfph_forget(s, reason);
-        return NULL;
-    }
-
+    trace_virtio_balloon_cfph_map(c->migration_id, c->round, generation,
+                                  header);
     QEMU_LOCK_GUARD(&c->lock);
-    c->map = g_steal_pointer(&c->reg);
-    c->reg_leaves = 0;
-    c->phase = VIRTIO_BALLOON_CFPH_STARTED;
+    if (c->map_generation == generation && c->map_header == header) {
+        /* Said twice, harmless. */
+        return;
+    }
+    virtio_balloon_cfph_drop(s, FREE_PAGE_HINTS_REASON_NONE,
+                             "the guest registers another map");
+    c->map_generation = generation;
+    c->map_header = header;
     c->stat.registrations++;
-    qemu_cond_broadcast(&c->answered);
-    return NULL;
 }
 
-static void do_unregister(VirtIOBalloon *s, const void *rec)
+static void do_unmap(VirtIOBalloon *s, const void *rec)
 {
     VirtIOBalloonCFPH *c = &s->cfph;
-    uint64_t generation = GET64(rec, unregister, generation);
+    uint64_t generation = GET64(rec, unmap, generation);
+    bool known;
 
-    trace_virtio_balloon_cfph_unregister(c->migration_id, c->round, generation);
-    if ((c->reg && c->reg->generation == generation) ||
-        (c->map && c->map->generation == generation)) {
-        virtio_balloon_cfph_forget(s, "the guest has unregistered");
+    trace_virtio_balloon_cfph_unmap(c->migration_id, c->round, generation);
+    WITH_QEMU_LOCK_GUARD(&c->lock) {
+        known = c->map_generation && c->map_generation == generation;
     }
+    if (known) {
+        virtio_balloon_cfph_forget(s, FREE_PAGE_HINTS_REASON_WITHDRAWN,
+                                   "the guest takes it back");
+    }
+}
+
+static void do_started(VirtIOBalloon *s)
+{
+    VirtIOBalloonCFPH *c = &s->cfph;
+
+    trace_virtio_balloon_cfph_started(c->migration_id, c->round);
+    c->answered = true;
 }
 
 /* RANGE and BITS: queue for the migration thread. */
@@ -275,10 +222,10 @@ static void do_delta(VirtIOBalloon *s, const void *rec)
         bits ? RAM_CFPH_DELTA_BITS :
         rec_count(rec) ? RAM_CFPH_DELTA_FREE : RAM_CFPH_DELTA_USED,
     };
-    uint64_t cost = MIN(delta[1], c->page_budget);
+    uint64_t cost = MIN(delta[1], c->page_budget / 2);
 
     QEMU_LOCK_GUARD(&c->lock);
-    if (!c->map) {
+    if (!c->map_generation) {
         c->stat.ignored++;
         return;
     }
@@ -286,7 +233,7 @@ static void do_delta(VirtIOBalloon *s, const void *rec)
      * One message can name the whole RAM hundreds of times.  Losing a delta
      * costs time only, and less of it than applying all of those would.
      */
-    if (c->delta_pages > c->page_budget) {
+    if (cost > c->page_budget - c->delta_pages) {
         c->stat.dropped_deltas++;
         return;
     }
@@ -300,35 +247,38 @@ static void do_delta(VirtIOBalloon *s, const void *rec)
 
         g_array_append_val(c->deltas, word);
     }
+    c->nr_deltas++;
     c->delta_pages += cost;
     c->stat.deltas++;
 }
 
-static const char *do_record(VirtIOBalloon *s, const void *rec)
+static void do_record(VirtIOBalloon *s, const void *rec, bool current)
 {
     switch (rec_type(rec)) {
-    case VIRTIO_BALLOON_CFPH_REC_REGISTER:
-        return do_register(s, rec);
-    case VIRTIO_BALLOON_CFPH_REC_LEAF:
-        return do_leaf(s, rec);
-    case VIRTIO_BALLOON_CFPH_REC_STARTED:
-        return do_started(s, rec);
-    case VIRTIO_BALLOON_CFPH_REC_UNREGISTER:
-        do_unregister(s, rec);
-        return NULL;
-    default:
+    case VIRTIO_BALLOON_CFPH_REC_MAP:
+        do_map(s, rec);
+        return;
+    case VIRTIO_BALLOON_CFPH_REC_UNMAP:
+        do_unmap(s, rec);
+        return;
+    }
+    /* The others belong to a migration; words about another one are late. */
+    if (!current) {
+        s->cfph.stat.ignored++;
+    } else if (rec_type(rec) == VIRTIO_BALLOON_CFPH_REC_STARTED) {
+        do_started(s);
+    } else {
         do_delta(s, rec);
-        return NULL;
     }
 }
 
-static const char *do_message(VirtIOBalloon *s, const void *buf, size_t length)
+static void do_message(VirtIOBalloon *s, const void *buf, size_t length)
 {
     const struct virtio_balloon_cfph_msg *msg = buf;
     VirtIOBalloonCFPH *c = &s->cfph;
     uint16_t flags = le16_to_cpu(msg->flags);
     uint64_t sequence = le64_to_cpu(msg->sequence);
-    bool current = c->migrating && !c->distrusted &&
+    bool current = c->migrating &&
                    le32_to_cpu(msg->migration_id) == c->migration_id;
 
     trace_virtio_balloon_cfph_message(le32_to_cpu(msg->migration_id),
@@ -340,50 +290,34 @@ static const char *do_message(VirtIOBalloon *s, const void *buf, size_t length)
                         sequence - c->next_sequence : 0;
         c->next_sequence = sequence + 1;
         c->stat.passes += !!(flags & VIRTIO_BALLOON_CFPH_F_PASS_END);
-    } else {
-        c->stat.ignored++;
     }
-
     for (size_t pos = sizeof(*msg); pos < length;
          pos += rec_length(buf + pos)) {
-        const void *rec = buf + pos;
-        const char *reason;
-
-        /* Words about another migration are late; only a withdrawal counts. */
-        if (!current && rec_type(rec) != VIRTIO_BALLOON_CFPH_REC_UNREGISTER) {
-            continue;
-        }
-        reason = do_record(s, rec);
-        if (reason) {
-            return reason;
-        }
+        do_record(s, buf + pos, current);
     }
-    return NULL;
 }
 
-/* False: the message broke a rule; the guest is not listened to any more. */
-bool virtio_balloon_cfph_message(VirtIOBalloon *s, const void *buf, size_t size)
+void virtio_balloon_cfph_message(VirtIOBalloon *s, const void *buf, size_t size,
+                                 bool writable)
 {
     VirtIOBalloonCFPH *c = &s->cfph;
     size_t length = 0;
-    const char *reason = check_message(buf, size, &length);
+    const char *reason = check_message(buf, size, writable, &length);
 
+    assert(bql_locked());
     if (!reason) {
-        reason = do_message(s, buf, length);
-    }
-    if (!reason) {
-        return true;
+        do_message(s, buf, length);
+        return;
     }
 
     c->stat.malformed++;
-    c->distrusted = true;
     trace_virtio_balloon_cfph_malformed(c->migration_id, c->round, reason);
     if (!c->malformed_logged) {
         c->malformed_logged = true;
         qemu_log_mask(LOG_GUEST_ERROR, "virtio-balloon: malformed free-page "
-                      "message (%s); the guest's hints are ignored for the "
-                      "rest of this migration\n", reason);
+                      "message (%s); it is dropped, and the guest's map is not "
+                      "read until there is another one\n", reason);
     }
-    virtio_balloon_cfph_forget(s, "malformed message");
-    return false;
+    virtio_balloon_cfph_forget(s, FREE_PAGE_HINTS_REASON_NO_MAP,
+                               "malformed message");
 }

@@ -11,33 +11,36 @@
 
 #include "qemu/osdep.h"
 #include "qemu/lockable.h"
-#include "qapi/visitor.h"
+#include "qapi/qapi-visit-virtio.h"
 #include "hw/virtio/virtio-balloon.h"
 
-static const char *cfph_state_name(VirtIOBalloon *s)
+static VirtioBalloonCfphSession cfph_session(VirtIOBalloon *s)
 {
     VirtIOBalloonCFPH *c = &s->cfph;
 
     if (!c->bh) {
-        return "off";
+        return VIRTIO_BALLOON_CFPH_SESSION_OFF;
     }
-    if (!c->ready) {
-        return "no-driver";
+    if (virtio_balloon_cfph_no_driver(s) != FREE_PAGE_HINTS_REASON_NONE) {
+        return VIRTIO_BALLOON_CFPH_SESSION_NO_DRIVER;
     }
-    if (c->distrusted && c->migrating) {
-        return "distrusted";
+    if (!c->migrating) {
+        return VIRTIO_BALLOON_CFPH_SESSION_IDLE;
     }
-    switch (c->phase) {
-    case VIRTIO_BALLOON_CFPH_ASKED:
-    case VIRTIO_BALLOON_CFPH_UNSENT:
-        return "asking";
-    case VIRTIO_BALLOON_CFPH_SENT:
-        return "asked";
-    case VIRTIO_BALLOON_CFPH_STARTED:
-        return c->map ? "started" : "withdrawn";
-    default:
-        return "idle";
+    return c->answered ? VIRTIO_BALLOON_CFPH_SESSION_STARTED :
+           c->start_pending ? VIRTIO_BALLOON_CFPH_SESSION_ASKING :
+           VIRTIO_BALLOON_CFPH_SESSION_ASKED;
+}
+
+/* Lock held. */
+static FreePageHintsReason cfph_reason(VirtIOBalloon *s)
+{
+    FreePageHintsReason reason = virtio_balloon_cfph_no_driver(s);
+
+    if (!s->cfph.bh) {
+        return FREE_PAGE_HINTS_REASON_NO_DEVICE;
     }
+    return reason != FREE_PAGE_HINTS_REASON_NONE ? reason : s->cfph.map_reason;
 }
 
 void virtio_balloon_cfph_get_status(Object *obj, Visitor *v, const char *name,
@@ -45,49 +48,27 @@ void virtio_balloon_cfph_get_status(Object *obj, Visitor *v, const char *name,
 {
     VirtIOBalloon *s = VIRTIO_BALLOON(obj);
     VirtIOBalloonCFPH *c = &s->cfph;
-    struct {
-        const char *name;
-        uint64_t value;
-    } numbers[] = {
-        { "migration-id", c->migration_id },
-        { "round", c->round },
-        { "leaves", 0 },
-        { "commands", c->stat.commands },
-        { "messages", c->stat.messages },
-        { "ignored", c->stat.ignored },
-        { "malformed", c->stat.malformed },
-        { "lost", c->stat.lost },
-        { "registrations", c->stat.registrations },
-        { "passes", c->stat.passes },
-        { "deltas", c->stat.deltas },
-        { "dropped-deltas", c->stat.dropped_deltas },
-        { "start-wait-us", 0 },
-    };
-    char *state, *wait, *forgotten;
-    bool registered, ok = true;
+    VirtioBalloonCfphStatus status = {
+        .state = cfph_session(s),
+        .session_active = c->session_active,
+        .migration_id = c->migration_id,
+        .round = c->round,
+        .commands = c->stat.commands,
+        .messages = c->stat.messages,
+        .ignored = c->stat.ignored,
+        .malformed = c->stat.malformed,
+        .lost = c->stat.lost,
+        .registrations = c->stat.registrations,
+        .passes = c->stat.passes,
+        .deltas = c->stat.deltas,
+        .dropped_deltas = c->stat.dropped_deltas,
+    }, *p = &status;
 
     WITH_QEMU_LOCK_GUARD(&c->lock) {
-        registered = c->map;
-        numbers[2].value = c->map ? c->map->nr_leaves : 0;
-        numbers[ARRAY_SIZE(numbers) - 1].value = c->stat.wait_us;
-        wait = (char *)(c->stat.wait ?: "none");
-        state = (char *)cfph_state_name(s);
-        forgotten = (char *)(c->stat.forgotten ?: "");
+        status.registered = c->map_generation;
+        status.reason = cfph_reason(s);
+        status.leaves = c->leaves;
+        status.bad_maps = c->stat.bad_maps;
     }
-
-    if (!visit_start_struct(v, name, NULL, 0, errp)) {
-        return;
-    }
-    ok = visit_type_str(v, "state", &state, errp) &&
-         visit_type_bool(v, "registered", &registered, errp) &&
-         visit_type_bool(v, "session-active", &c->session_active, errp) &&
-         visit_type_str(v, "start-wait", &wait, errp) &&
-         visit_type_str(v, "forgotten", &forgotten, errp);
-    for (size_t i = 0; ok && i < ARRAY_SIZE(numbers); i++) {
-        ok = visit_type_uint64(v, numbers[i].name, &numbers[i].value, errp);
-    }
-    if (ok) {
-        visit_check_struct(v, errp);
-    }
-    visit_end_struct(v, NULL);
+    visit_type_VirtioBalloonCfphStatus(v, name, &p, errp);
 }

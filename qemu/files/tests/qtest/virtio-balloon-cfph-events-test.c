@@ -24,23 +24,21 @@ static void do_forget(void (*forget)(Guest *g))
 {
     Fixture f;
 
-    fixture_up(&f, "");
+    fixture_up(&f, ",cfph-look-percent=100");
     begin_and_answer(&f);
     forget(f.g);
     wait_unregistered(f.g);
-    /* The next slice puts everything back. */
+    /* The next look puts everything back. */
     wait_ram(f.g->qts, "free-pages-deferred", 0);
     migrate_rest(&f);
     expect_everything(&f);
     fixture_down(&f);
 }
 
-static void forget_unregister(Guest *g)
+static void forget_unmap(Guest *g)
 {
-    guest_msg_begin(g);
-    guest_msg_rec(g, VIRTIO_BALLOON_CFPH_REC_UNREGISTER, 0, 16, 1,
-                  g->generation);
-    guest_msg_send(g);
+    guest_unmap(g);
+    guest_expect_status(g, "reason", "withdrawn");
 }
 
 static void forget_message_queue(Guest *g)
@@ -85,9 +83,9 @@ static void test_command_queue_reset(void)
     do_forget(forget_command_queue);
 }
 
-static void test_unregister(void)
+static void test_unmap(void)
 {
-    do_forget(forget_unregister);
+    do_forget(forget_unmap);
 }
 
 static void test_broken(void)
@@ -106,10 +104,11 @@ static void test_broken_elsewhere(void)
     Fixture f;
     QVirtQueue *inflate;
 
-    fixture_up(&f, "");
+    fixture_up(&f, ",cfph-look-percent=100");
     inflate = qvirtqueue_setup(f.g->dev, &f.g->qs->alloc, 0);
     begin_and_answer(&f);
     qvirtqueue_kick(f.g->qts, f.g->dev, inflate, inflate->size);
+    guest_expect_status(f.g, "reason", "device-broken");
     wait_ram(f.g->qts, "free-pages-deferred", 0);
     migrate_rest(&f);
     expect_everything(&f);
@@ -128,6 +127,7 @@ static void test_reset_and_return(void)
     id = f.g->migration_id;
     guest_driver_reset(f.g);
     guest_driver_start(f.g, 0);
+    fixture_map(&f);
     answer_start(&f);
     g_assert_cmpint(f.g->migration_id, ==, id);
     migrate_rest(&f);
@@ -171,26 +171,34 @@ static void test_stop_for_good(void)
     fixture_down(&f);
 }
 
-/* The source runs again: it says STOP, and the next one begins afresh. */
+/*
+ * The source runs again: it says STOP.  The map stands, so that the next
+ * migration has it from the first sync on.
+ */
 static void retry(Fixture *f, uint32_t id)
 {
+    uint64_t ignored = guest_status(f->g, "ignored");
+
     wait_stop(f, f->g->qts, id);
-    g_assert_false(guest_registered(f->g));
+    guest_expect_status(f->g, "state", "idle");
+    g_assert_true(guest_registered(f->g));
 
     /* What the guest still says about the old one is not heard. */
-    guest_register(f->g);
+    guest_range(f->g, LOW_AREA, AREA_PAGES, true);
     guest_started(f->g);
-    g_assert_false(guest_registered(f->g));
+    g_assert_cmpint(guest_status(f->g, "ignored"), ==, ignored + 2);
 
     /* Meanwhile it has used a page that it had called free. */
     guest_fill(f->g, LOW_AREA, 1, 1);
+    guest_map_set(f->g, LOW_AREA, 1, false);
+    f->free_pages--;
     set_parameter(f->g->qts, "max-bandwidth", 4096);
     begin_and_answer(f);
     g_assert_cmpint(f->g->migration_id, ==, id + 1);
-    guest_map_set(f->g, LOW_AREA, 1, false);
+    g_assert_cmpint(guest_status(f->g, "registrations"), ==, 1);
     migrate_rest(f);
     g_assert_cmpint(query_ram(f->g->qts, "free-pages-skipped"), ==,
-                    f->free_pages - 1);
+                    f->free_pages);
     g_assert_cmpint(guest_count_filled(f->dst, LOW_AREA, 1, 1), ==, 1);
     fixture_down(f);
 }
@@ -299,25 +307,6 @@ static void expect_not_asked(Fixture *f)
     g_assert_cmpint(guest_status(f->g, "migration-id"), ==, 0);
 }
 
-static void test_background_snapshot(void)
-{
-    Fixture f;
-
-    if (!fixture_can("background-snapshot")) {
-        return;
-    }
-    fixture_up_setup(&f, &(Setup) { .source_cap = "background-snapshot",
-                                    .no_pause = true });
-    set_parameter(f.g->qts, "max-bandwidth", 16 * GiB);
-    migrate_begin(&f);
-    wait_migration(f.g->qts, "completed");
-    wait_migration(f.dst, "completed");
-    expect_not_asked(&f);
-    expect_same_memory(&f);
-    expect_everything(&f);
-    fixture_down(&f);
-}
-
 /* COLO never completes: it is enough that the guest is not asked. */
 static void test_colo(void)
 {
@@ -327,6 +316,7 @@ static void test_colo(void)
         return;
     }
     fixture_up_setup(&f, &(Setup) { .cap = "x-colo", .no_pause = true });
+    fixture_map(&f);
     migrate_begin(&f);
     wait_migration(f.g->qts, "active");
     /* The first slice has been sent, so START would have been, too. */
@@ -345,6 +335,7 @@ static void test_cpr(void)
     Fixture f;
 
     fixture_up_setup(&f, &(Setup) { .no_pause = true });
+    fixture_map(&f);
     qtest_qmp_assert_success(f.g->qts, "{ 'execute': 'migrate-set-parameters',"
                              "  'arguments': { 'mode': 'cpr-reboot' } }");
     qtest_qmp_assert_success(f.dst, "{ 'execute': 'migrate-set-parameters',"
@@ -369,7 +360,7 @@ int main(int argc, char **argv)
         { "forget/bus-master", test_bus_master },
         { "forget/message-queue-reset", test_message_queue_reset },
         { "forget/command-queue-reset", test_command_queue_reset },
-        { "forget/unregister", test_unregister },
+        { "forget/unmap", test_unmap },
         { "forget/broken", test_broken },
         { "forget/broken-elsewhere", test_broken_elsewhere },
         { "forget/system-reset", test_system_reset },
@@ -381,7 +372,6 @@ int main(int argc, char **argv)
         { "destination-dies/in-a-round", test_destination_dies },
         { "destination-dies/before-the-end", test_destination_dies_late },
         { "timer-sync", test_timer_sync },
-        { "gate/background-snapshot", test_background_snapshot },
         { "gate/colo", test_colo },
         { "gate/cpr", test_cpr },
     };

@@ -11,7 +11,7 @@
 #include "virtio-balloon-cfph-guest.h"
 
 #define AREAS_PAGES     (2 * AREA_PAGES)
-/* Of each area, after answer_start(). */
+/* Of each area, in the map of fixture_map(). */
 #define FREE_PAGES      (AREA_PAGES / 4)
 
 typedef struct Setup {
@@ -36,10 +36,10 @@ typedef struct Fixture {
     bool file;
     /* A third area of pages, in memory from @third_base on. */
     uint64_t third_area, third_base, third_bytes;
-    /* Pages that answer_start() makes free, and that will be deferred. */
+    /* Pages that fixture_map() makes free, and that will be deferred. */
     uint64_t free_pages;
     /* Pages that the test writes to behind QEMU's back, not compared. */
-    uint64_t unlogged[2];
+    uint64_t unlogged[3];
     /* A mutant: migrate_finish() must find pages that are lost. */
     bool loses_pages;
 } Fixture;
@@ -58,6 +58,14 @@ void fixture_next_destination(Fixture *f);
 
 /* If this QEMU and this host have not got @cap, the test is skipped. */
 bool fixture_can(const char *cap);
+/*
+ * A machine with RAM that the host does not have; the same.  If the processor
+ * were AMD's, QEMU would move that RAM above their hole below 1 TiB.
+ */
+#define HUGE_RAM "-object memory-backend-ram,id=ram0,size=1T,reserve=off " \
+                 "-machine memory-backend=ram0 -m 1T " \
+                 "-cpu qemu64,vendor=GenuineIntel,phys-bits=46"
+bool fixture_can_huge(void);
 void set_capability(QTestState *qts, const char *name);
 void set_parameter(QTestState *qts, const char *name, uint64_t value);
 uint64_t query_ram(QTestState *qts, const char *key);
@@ -65,11 +73,20 @@ void wait_ram(QTestState *qts, const char *key, uint64_t value);
 void wait_migration(QTestState *qts, const char *goal);
 
 void migrate_begin(Fixture *f);
-/* START has come: show a map in which the first quarters are free. */
+/* Register a map in which the first quarters of the areas are free. */
+void fixture_map(Fixture *f);
+/* START has come: answer it. */
 void answer_start(Fixture *f);
+/*
+ * A migration of a guest whose map is registered, now or before; it answers
+ * START, and what is free has been set aside.
+ */
 void begin_and_answer(Fixture *f);
 /* Until the device has forgotten the map. */
 void wait_unregistered(Guest *g);
+/* Lines of the source's log that have @text: Setup.source with LOG. */
+#define LOG "-d guest_errors -D @DIR@/log "
+unsigned count_log(Fixture *f, const char *text);
 /* A map whose header page must not be believed; a whole test. */
 void refuse_header(Fixture *f, uint64_t header);
 /* Let it run up to the moment before the final sync; the VM is stopped. */
@@ -93,12 +110,14 @@ uint64_t arrived(Fixture *f);
 void expect_consistent(Fixture *f);
 /* Nothing was skipped. */
 void expect_everything(Fixture *f);
-/* All that answer_start() has made free was skipped. */
+/* All that fixture_map() has made free was skipped. */
 void expect_skipped(Fixture *f);
 
 /* virtio-balloon-cfph-machine.c */
 void cfph_add_machine_tests(void);
 /* virtio-balloon-cfph-malformed.c */
 void cfph_add_malformed_tests(void);
+/* virtio-balloon-cfph-badmap.c */
+void cfph_add_badmap_tests(void);
 
 #endif

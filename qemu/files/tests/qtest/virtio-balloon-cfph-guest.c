@@ -69,8 +69,11 @@ Guest *guest_boot(const char *opts, const char *machine)
     g_assert_cmpint(g->dev->device_type, ==, VIRTIO_ID_BALLOON);
 
     g->cmd_bufs = guest_alloc(&g->qs->alloc, COMMANDS * 16);
-    g->msg_buf = guest_alloc(&g->qs->alloc, MESSAGE_BYTES);
+    g->msg_buf = guest_alloc(&g->qs->alloc, BUFFER_BYTES);
     g->header = guest_alloc(&g->qs->alloc, PAGE);
+    g->dir = guest_alloc(&g->qs->alloc, PAGE);
+    qtest_memset(g->qts, g->header, 0, PAGE);
+    qtest_memset(g->qts, g->dir, 0, PAGE);
     guest_map_add_leaf(g, 0);
     guest_map_add_leaf(g, HIGH_BASE);
     qvirtio_pci_device_enable(g->pci);
@@ -154,11 +157,26 @@ void guest_queue_reset(Guest *g, QVirtQueue *vq)
 
 /* --- the map --- */
 
+#define HEADER(field)   offsetof(struct virtio_balloon_cfph_map_header, field)
+
+void guest_map_enter(Guest *g, uint64_t base, uint64_t leaf)
+{
+    uint64_t i = base / (VIRTIO_BALLOON_CFPH_LEAF_PAGES * PAGE);
+
+    g_assert_cmpint(i, <, VIRTIO_BALLOON_CFPH_DIR_LEAVES);
+    qtest_writeq(g->qts, g->dir + i * 8, leaf);
+    qtest_writeq(g->qts, g->header + HEADER(changes), ++g->changes);
+}
+
 void guest_map_add_leaf(Guest *g, uint64_t base)
 {
+    uint64_t leaf = guest_alloc(&g->qs->alloc, PAGE);
+
     g_assert_cmpint(g->nr_leaves, <, LEAVES_MAX);
-    g->leaf[g->nr_leaves] = guest_alloc(&g->qs->alloc, PAGE);
+    qtest_memset(g->qts, leaf, 0, PAGE);
+    g->leaf[g->nr_leaves] = leaf;
     g->leaf_base[g->nr_leaves++] = base;
+    guest_map_enter(g, base, leaf);
 }
 
 static uint64_t guest_leaf_of(Guest *g, uint64_t addr)
@@ -175,24 +193,25 @@ static uint64_t guest_leaf_of(Guest *g, uint64_t addr)
 void guest_map_state(Guest *g, uint64_t magic, uint64_t generation,
                      uint32_t state)
 {
-    struct virtio_balloon_cfph_map_header header = {
-        .magic = cpu_to_le64(magic),
-        .generation = cpu_to_le64(generation),
-        .state = cpu_to_le32(state),
-        .version = cpu_to_le32(VIRTIO_BALLOON_CFPH_VERSION),
-    };
-
-    qtest_memwrite(g->qts, g->header, &header, sizeof(header));
+    qtest_writeq(g->qts, g->header + HEADER(magic), magic);
+    qtest_writeq(g->qts, g->header + HEADER(generation), generation);
+    qtest_writel(g->qts, g->header + HEADER(version),
+                 VIRTIO_BALLOON_CFPH_VERSION);
+    qtest_writel(g->qts, g->header + HEADER(state), state);
 }
 
 void guest_map_init(Guest *g)
 {
+    qtest_memset(g->qts, g->dir, 0, PAGE);
+    for (unsigned i = 0; i < g->nr_leaves; i++) {
+        qtest_memset(g->qts, g->leaf[i], 0, PAGE);
+        guest_map_enter(g, g->leaf_base[i], g->leaf[i]);
+    }
+    qtest_writel(g->qts, g->header + HEADER(dirs), 1);
+    qtest_writeq(g->qts, g->header + HEADER(dir), g->dir);
     g->generation = GENERATION;
     guest_map_state(g, VIRTIO_BALLOON_CFPH_MAGIC, g->generation,
                     VIRTIO_BALLOON_CFPH_STATE_READY);
-    for (unsigned i = 0; i < g->nr_leaves; i++) {
-        qtest_memset(g->qts, g->leaf[i], 0, PAGE);
-    }
 }
 
 void guest_map_set(Guest *g, uint64_t addr, uint64_t pages, bool free)
@@ -267,16 +286,30 @@ void guest_msg_rec(Guest *g, uint16_t type, uint16_t count, uint32_t length,
     va_end(ap);
 }
 
-void guest_msg_send_raw(Guest *g, const void *data, size_t len)
+static void guest_msg_send_buffer(Guest *g, const void *data, size_t len,
+                                  bool writable)
 {
     uint32_t head;
 
-    g_assert_cmpint(len, <=, MESSAGE_BYTES);
+    g_assert_cmpint(len, <=, BUFFER_BYTES);
     qtest_bufwrite(g->qts, g->msg_buf, data, len);
-    head = qvirtqueue_add(g->qts, g->msg, g->msg_buf, len, false, false);
+    head = qvirtqueue_add(g->qts, g->msg, g->msg_buf, len, false, writable);
+    if (writable) {
+        qvirtqueue_add(g->qts, g->msg, g->cmd_bufs, 16, true, false);
+    }
     qvirtqueue_kick(g->qts, g->dev, g->msg, head);
     qvirtio_wait_used_elem(g->qts, g->dev, g->msg, head, NULL, TIME_LIMIT_US);
     qvirtqueue_reset_pool(g->msg);
+}
+
+void guest_msg_send_raw(Guest *g, const void *data, size_t len)
+{
+    guest_msg_send_buffer(g, data, len, false);
+}
+
+void guest_msg_send_writable(Guest *g, const void *data, size_t len)
+{
+    guest_msg_send_buffer(g, data, len, true);
 }
 
 static void guest_msg_seal(Guest *g)
@@ -326,22 +359,25 @@ void guest_msg_flood(Guest *g, unsigned n)
     guest_msg_wait(g, n);
 }
 
-void guest_register(Guest *g)
+void guest_map(Guest *g)
 {
     guest_msg_begin(g);
-    guest_msg_rec(g, VIRTIO_BALLOON_CFPH_REC_REGISTER, 0, 32, 3,
-                  g->generation, g->header, (uint64_t)g->nr_leaves);
-    for (unsigned i = 0; i < g->nr_leaves; i++) {
-        guest_msg_rec(g, VIRTIO_BALLOON_CFPH_REC_LEAF, 0, 24, 2,
-                      g->leaf_base[i] / PAGE, g->leaf[i]);
-    }
+    guest_msg_rec(g, VIRTIO_BALLOON_CFPH_REC_MAP, 0, 24, 2, g->generation,
+                  g->header);
+    guest_msg_send(g);
+}
+
+void guest_unmap(Guest *g)
+{
+    guest_msg_begin(g);
+    guest_msg_rec(g, VIRTIO_BALLOON_CFPH_REC_UNMAP, 0, 16, 1, g->generation);
     guest_msg_send(g);
 }
 
 void guest_started(Guest *g)
 {
     guest_msg_begin(g);
-    guest_msg_rec(g, VIRTIO_BALLOON_CFPH_REC_STARTED, 0, 16, 1, g->generation);
+    guest_msg_rec(g, VIRTIO_BALLOON_CFPH_REC_STARTED, 0, 8, 0);
     guest_msg_send(g);
 }
 
@@ -385,9 +421,9 @@ Command guest_wait_command(Guest *g, QTestState *qts)
 
 /* --- status --- */
 
-static QDict *guest_status_dict(Guest *g)
+QDict *guest_status_of(QTestState *qts)
 {
-    return qtest_qmp_assert_success_ref(g->qts,
+    return qtest_qmp_assert_success_ref(qts,
         "{ 'execute': 'qom-get', 'arguments': "
         "{ 'path': '/machine/peripheral/balloon0',"
         "  'property': 'cfph-status' } }");
@@ -395,7 +431,7 @@ static QDict *guest_status_dict(Guest *g)
 
 uint64_t guest_status(Guest *g, const char *key)
 {
-    QDict *dict = guest_status_dict(g);
+    QDict *dict = guest_status_of(g->qts);
     uint64_t value = qdict_get_int(dict, key);
 
     qobject_unref(dict);
@@ -404,7 +440,7 @@ uint64_t guest_status(Guest *g, const char *key)
 
 bool guest_registered(Guest *g)
 {
-    QDict *dict = guest_status_dict(g);
+    QDict *dict = guest_status_of(g->qts);
     bool value = qdict_get_bool(dict, "registered");
 
     qobject_unref(dict);
@@ -413,25 +449,18 @@ bool guest_registered(Guest *g)
 
 char *guest_status_str(Guest *g, const char *key)
 {
-    QDict *dict = guest_status_dict(g);
+    QDict *dict = guest_status_of(g->qts);
     char *value = g_strdup(qdict_get_str(dict, key));
 
     qobject_unref(dict);
     return value;
 }
 
-void guest_wait_started_waiting(Guest *g)
+void guest_expect_status(Guest *g, const char *key, const char *value)
 {
-    gint64 limit = g_get_monotonic_time() + TIME_LIMIT_US;
-    bool done = false;
+    g_autofree char *is = guest_status_str(g, key);
 
-    while (!done) {
-        g_autofree char *wait = guest_status_str(g, "start-wait");
-
-        done = strcmp(wait, "none");
-        g_assert_cmpint(g_get_monotonic_time(), <, limit);
-        g_usleep(1000);
-    }
+    g_assert_cmpstr(is, ==, value);
 }
 
 /* --- contents --- */

@@ -37,6 +37,8 @@
 #define LEAVES_MAX      3
 #define COMMANDS        64
 #define MESSAGE_BYTES   VIRTIO_BALLOON_CFPH_MESSAGE_MAX
+/* Room for a message that is too long. */
+#define BUFFER_BYTES    (MESSAGE_BYTES + PAGE)
 
 typedef struct Guest {
     QOSState *qs;
@@ -46,13 +48,16 @@ typedef struct Guest {
     QVirtQueue *cmd, *msg;
     uint64_t cmd_bufs;
     uint64_t msg_buf;
-    uint64_t header;
-    /* The map: where each leaf is, and the first address that it describes. */
+    /*
+     * The map: its header page, its one directory page, and where each leaf is
+     * with the first address that it describes.
+     */
+    uint64_t header, dir;
     unsigned nr_leaves;
     uint64_t leaf[LEAVES_MAX], leaf_base[LEAVES_MAX];
-    uint64_t generation;
+    uint64_t generation, changes;
     /* The message that is being put together. */
-    uint8_t buf[MESSAGE_BYTES];
+    uint8_t buf[BUFFER_BYTES];
     size_t len;
     uint64_t sequence;
     uint32_t migration_id;
@@ -83,11 +88,14 @@ void guest_driver_reset(Guest *g);
 void guest_bus_master_off(Guest *g);
 void guest_queue_reset(Guest *g, QVirtQueue *vq);
 
-/* The map in guest memory. */
+/* The map in guest memory: READY, with nothing free. */
 void guest_map_init(Guest *g);
+/* The first fields of the header page. */
 void guest_map_state(Guest *g, uint64_t magic, uint64_t generation,
                      uint32_t state);
 void guest_map_set(Guest *g, uint64_t addr, uint64_t pages, bool free);
+/* Entry of the directory for the 128 MiB from @base on; it is counted. */
+void guest_map_enter(Guest *g, uint64_t base, uint64_t leaf);
 /* One more leaf: of the 128 MiB from @base on. */
 void guest_map_add_leaf(Guest *g, uint64_t base);
 /* One bit a page from @addr on, a multiple of 8 pages; no leaf: not free. */
@@ -100,12 +108,17 @@ void guest_msg_rec(Guest *g, uint16_t type, uint16_t count, uint32_t length,
                    unsigned nr_words, ...);
 void guest_msg_send(Guest *g);
 void guest_msg_send_raw(Guest *g, const void *data, size_t len);
+/* With a second part of the buffer, for the device to write to. */
+void guest_msg_send_writable(Guest *g, const void *data, size_t len);
 /* The same message @n times, without waiting in between. */
 void guest_msg_post(Guest *g, unsigned n);
 void guest_msg_wait(Guest *g, unsigned n);
 void guest_msg_flood(Guest *g, unsigned n);
 
-void guest_register(Guest *g);
+/* The map may be read from now on, or no longer. */
+void guest_map(Guest *g);
+void guest_unmap(Guest *g);
+/* The answer to START. */
 void guest_started(Guest *g);
 void guest_range(Guest *g, uint64_t addr, uint64_t pages, bool free);
 
@@ -117,8 +130,9 @@ bool guest_has_command(Guest *g, QTestState *qts);
 uint64_t guest_status(Guest *g, const char *key);
 bool guest_registered(Guest *g);
 char *guest_status_str(Guest *g, const char *key);
-/* Until the first slice of the migration has waited for the answer. */
-void guest_wait_started_waiting(Guest *g);
+void guest_expect_status(Guest *g, const char *key, const char *value);
+/* The same of another QEMU, a destination. */
+QDict *guest_status_of(QTestState *qts);
 
 /* Contents. */
 void guest_fill(Guest *g, uint64_t addr, uint64_t pages, uint8_t salt);

@@ -213,15 +213,36 @@ static void run_job(QTestState *qts, const char *command)
                              "  { 'id': 'job' } }");
 }
 
+/* The disk that snapshots go to. */
+static void add_disk(Fixture *f)
+{
+    g_autofree char *path = g_build_filename(f->dir, "disk", NULL);
+
+    mkqcow2(path, 16);
+    qtest_qmp_assert_success(f->g->qts, "{ 'execute': 'blockdev-add', "
+                             "  'arguments': { 'driver': 'qcow2',"
+                             "  'node-name': 'disk0', 'file': "
+                             "  { 'driver': 'file', 'filename': %s } } }",
+                             path);
+}
+
+/* Back to a snapshot: to the rings as they were then, too. */
+static void load_snapshot(Guest *g, const QVirtQueue *cmd,
+                          const QVirtQueue *msg)
+{
+    run_job(g->qts, "snapshot-load");
+    *g->cmd = *cmd;
+    *g->msg = *msg;
+}
+
 /*
- * savevm does not ask the guest and leaves nothing out, even if there is a map
- * of an earlier migration; loadvm brings back that memory, and the device
- * knows the guest that it has loaded.
+ * A snapshot has the registration of its memory: what the map calls free is not
+ * in it, and the guest that was loaded is migrated at once, without a new MAP.
  */
 static void test_snapshot(void)
 {
+    const uint64_t used = FREE_PAGES * PAGE;
     Fixture f;
-    g_autofree char *path = NULL;
     QVirtQueue cmd, msg;
     uint64_t commands;
     Guest *g;
@@ -232,19 +253,8 @@ static void test_snapshot(void)
     }
     fixture_up(&f, "");
     g = f.g;
-    path = g_build_filename(f.dir, "disk", NULL);
-    mkqcow2(path, 16);
-    qtest_qmp_assert_success(g->qts, "{ 'execute': 'blockdev-add', "
-                             "  'arguments': { 'driver': 'qcow2',"
-                             "  'node-name': 'disk0', 'file': "
-                             "  { 'driver': 'file', 'filename': %s } } }",
-                             path);
-    begin_and_answer(&f);
-    qtest_qmp_assert_success(g->qts, "{ 'execute': 'migrate_cancel' }");
-    wait_migration(g->qts, "cancelled");
-    wait_stop(&f, g->qts, g->migration_id);
-    fixture_next_destination(&f);
-
+    add_disk(&f);
+    fixture_map(&f);
     commands = guest_status(g, "commands");
     cmd = *g->cmd;
     msg = *g->msg;
@@ -252,20 +262,51 @@ static void test_snapshot(void)
     g_assert_cmpint(guest_status(g, "commands"), ==, commands);
     g_assert_false(guest_has_command(g, g->qts));
 
+    /* Afterwards it is another guest, without a map. */
+    guest_unmap(g);
     guest_fill(g, LOW_AREA, AREA_PAGES, 1);
     guest_fill(g, HIGH_AREA, AREA_PAGES, 1);
-    run_job(g->qts, "snapshot-load");
-    g_assert_cmpint(guest_count_filled(g->qts, LOW_AREA, AREA_PAGES, 0), ==,
-                    AREA_PAGES);
-    g_assert_cmpint(guest_count_filled(g->qts, HIGH_AREA, AREA_PAGES, 0), ==,
-                    AREA_PAGES);
-    *g->cmd = cmd;
-    *g->msg = msg;
-    g_assert_false(guest_registered(g));
+    load_snapshot(g, &cmd, &msg);
+    g_assert_true(guest_registered(g));
+    guest_expect_status(g, "reason", "none");
+    g_assert_cmpint(guest_count_filled(g->qts, LOW_AREA + used,
+                                       AREA_PAGES - FREE_PAGES, 0), ==,
+                    AREA_PAGES - FREE_PAGES);
+    g_assert_cmpint(guest_count_filled(g->qts, HIGH_AREA + used,
+                                       AREA_PAGES - FREE_PAGES, 0), ==,
+                    AREA_PAGES - FREE_PAGES);
 
     begin_and_answer(&f);
+    g_assert_cmpint(guest_status(g, "registrations"), ==, 1);
     migrate_rest(&f);
     expect_skipped(&f);
+    fixture_down(&f);
+}
+
+/* A snapshot of a guest without a map leaves none, whatever was registered. */
+static void test_snapshot_without(void)
+{
+    Fixture f;
+    QVirtQueue cmd, msg;
+    Guest *g;
+
+    if (!have_qemu_img()) {
+        g_test_skip("No qemu-img");
+        return;
+    }
+    fixture_up(&f, "");
+    g = f.g;
+    add_disk(&f);
+    cmd = *g->cmd;
+    msg = *g->msg;
+    run_job(g->qts, "snapshot-save");
+    fixture_map(&f);
+    load_snapshot(g, &cmd, &msg);
+    g_assert_false(guest_registered(g));
+    guest_expect_status(g, "reason", "no-map");
+    migrate_begin(&f);
+    migrate_rest(&f);
+    expect_everything(&f);
     fixture_down(&f);
 }
 
@@ -281,5 +322,8 @@ void cfph_add_machine_tests(void)
                    test_virtio_mem);
     qtest_add_func("virtio-balloon-cfph-events/virtio-mem/header",
                    test_unplugged_header);
-    qtest_add_func("virtio-balloon-cfph-events/snapshot", test_snapshot);
+    qtest_add_func("virtio-balloon-cfph-events/snapshot/with-map",
+                   test_snapshot);
+    qtest_add_func("virtio-balloon-cfph-events/snapshot/without",
+                   test_snapshot_without);
 }

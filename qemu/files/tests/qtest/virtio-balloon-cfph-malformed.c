@@ -5,8 +5,11 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * One message per rule of the wire header.  Each is counted and takes the
- * registration with it; migration goes on without hints.
+ * A walk through the list "What makes a message malformed" of the protocol's
+ * description (Documentation/virtio/balloon-cfph.rst), in its order.  Each of
+ * them is counted, is logged once in the life of a driver, counts for nothing
+ * itself, and takes the registration with it; the next MAP is heard.  Then what
+ * is odd but well-formed.
  */
 
 #include "qemu/osdep.h"
@@ -14,170 +17,224 @@
 #include "qobject/qdict.h"
 #include "virtio-balloon-cfph-fixture.h"
 
-typedef struct Malformed {
+#define MAP         VIRTIO_BALLOON_CFPH_REC_MAP
+#define UNMAP       VIRTIO_BALLOON_CFPH_REC_UNMAP
+#define STARTED     VIRTIO_BALLOON_CFPH_REC_STARTED
+#define RANGE       VIRTIO_BALLOON_CFPH_REC_RANGE
+#define BITS        VIRTIO_BALLOON_CFPH_REC_BITS
+#define PFN_END     (1ULL << 52)
+/* As many RANGE records as fit into a message. */
+#define RANGES_MAX  ((MESSAGE_BYTES - 24) / 24)
+
+typedef struct Row {
     const char *what;
+    /* One record, what it says of itself and what it has; none: type 0. */
     uint16_t type, count;
     uint32_t length;
     unsigned nr_words;
     uint64_t words[9];
-} Malformed;
+    /* The record so many times, not once. */
+    unsigned repeat;
+    /* What differs from what the message should be; 0: nothing. */
+    uint16_t version, flags;
+    int32_t msg_length, size;
+    bool writable;
+} Row;
 
-static const Malformed malformed[] = {
-    { "unknown record", 7, 0, 16, 1 },
-    { "type 0", 0, 0, 8, 0 },
-    { "record without end", 5, 1, 24, 1, { 0 } },
-    { "length 0", 5, 1, 0, 2, { 0, 1 } },
-    { "length beyond", 5, 1, 0xfffffff8, 2, { 0, 1 } },
-    { "length short", 5, 1, 16, 2, { 0, 1 } },
-    { "RANGE empty", 5, 1, 24, 2, { 16, 0 } },
-    { "RANGE overflow", 5, 1, 24, 2, { UINT64_MAX, 2 } },
-    { "RANGE overflow of addresses", 5, 1, 24, 2, { 1, 1ULL << 52 } },
-    { "RANGE state", 5, 2, 24, 2, { 16, 1 } },
-    { "BITS without chunks", 6, 0, 16, 1, { 0 } },
-    { "BITS cut off", 6, 1, 80, 2, { 0, 0 } },
-    { "BITS unaligned", 6, 1, 80, 9, { 1 } },
-    { "BITS overflow", 6, 1, 80, 9, { 1ULL << 52 } },
-    { "REGISTER generation", 1, 0, 32, 3, { 0, 0x1000, 0 } },
-    { "REGISTER address", 1, 0, 32, 3, { 1, 0x1008, 0 } },
-    { "REGISTER leaves", 1, 0, 32, 3, { 1, 0x1000, 1 << 20 } },
-    { "REGISTER many leaves", 1, 0, 32, 3, { 1, 0x1000, UINT64_MAX } },
-    { "LEAF without REGISTER", 2, 0, 24, 2, { 0, 0x1000 } },
-    { "LEAF alignment", 2, 0, 24, 2, { 1, 0x1000 } },
-    { "LEAF address", 2, 0, 24, 2, { 0, 0x1001 } },
-    { "STARTED unknown", 4, 0, 16, 1, { 42 } },
-    { "count of UNREGISTER", 3, 1, 16, 1, { 42 } },
-    { "count of REGISTER", 1, 1, 32, 3, { 1, 0x1000, 0 } },
-    { "count of LEAF", 2, 1, 24, 2, { 0, 0x1000 } },
-    { "count of STARTED", 4, 1, 16, 1, { 42 } },
-    { "BITS with too many chunks", 6, UINT16_MAX, 80, 9, { 0 } },
-    { "BITS at the end", 6, 1, 80, 9, { UINT64_MAX - 511 } },
-    { "LEAF beyond the end", 2, 0, 24, 2, { 1ULL << 52, 0x1000 } },
-    { "LEAF far beyond", 2, 0, 24, 2, { UINT64_MAX - 32767, 0x1000 } },
-    { "record within a record", 5, 1, 48, 5, { 0, 1, 5, 0, 1 } },
+static const Row malformed[] = {
+    /* the buffer */
+    { "part for the device to write to", .writable = true },
+    { "one byte short of a header", .size = -1 },
+    { "one byte", .size = -23 },
+    /* the header */
+    { "version 1", .version = 1 },
+    { "version 3", .version = 3 },
+    { "length below the header's", .msg_length = -8 },
+    { "length 0", .msg_length = -24 },
+    { "length above the maximum", RANGE, 1, 24, 2, { 0, 1 },
+      .repeat = RANGES_MAX + 1 },
+    { "length no multiple of 8", .msg_length = 4, .size = 8 },
+    { "length above the buffer's", .msg_length = 8 },
+    { "length far above", .msg_length = INT32_MAX },
+    /* any record */
+    { "type 0", 0, 0, 8, 0, .repeat = 1 },
+    { "unknown type", 6, 0, 16, 1 },
+    { "the highest type", UINT16_MAX, 0, 8, 0 },
+    { "record of length 0", RANGE, 1, 0, 2, { 0, 1 } },
+    { "record shorter than it is", RANGE, 1, 16, 2, { 0, 1 } },
+    { "record longer than it is", RANGE, 1, 32, 3, { 0, 1 } },
+    { "record that wraps", RANGE, 1, 0xfffffff8, 2, { 0, 1 } },
+    { "record within a record", RANGE, 1, 48, 5, { 0, 1, 4, 0, 1 } },
+    { "record beyond the message", RANGE, 1, 24, 1, { 0 } },
+    { "head of a record alone", MAP, 0, 24, 0 },
+    { "BITS cut off", BITS, 1, 80, 8, { 0 } },
+    { "BITS with more chunks than there are", BITS, 2, 80, 9, { 0 } },
+    { "BITS with far too many chunks", BITS, UINT16_MAX, 80, 9, { 0 } },
+    { "BITS with fewer chunks", BITS, 1, 144, 9, { 0 } },
+    /* counts */
+    { "count of MAP", MAP, 1, 24, 2, { 1, 0x1000 } },
+    { "count of UNMAP", UNMAP, 1, 16, 1, { 1 } },
+    { "count of STARTED", STARTED, 1, 8, 0 },
+    { "count of RANGE", RANGE, 2, 24, 2, { 16, 1 } },
+    { "count of BITS", BITS, 0, 16, 1, { 0 } },
+    /* MAP */
+    { "MAP with generation 0", MAP, 0, 24, 2, { 0, 0x1000 } },
+    { "MAP without a header page", MAP, 0, 24, 2, { 1, 0 } },
+    { "MAP with an unaligned header page", MAP, 0, 24, 2, { 1, 0x1008 } },
+    /* RANGE */
+    { "RANGE of nothing", RANGE, 1, 24, 2, { 16, 0 } },
+    { "RANGE up to one page beyond", RANGE, 1, 24, 2, { 1, PFN_END } },
+    { "RANGE from the end on", RANGE, 1, 24, 2, { PFN_END, 1 } },
+    { "RANGE that wraps", RANGE, 1, 24, 2, { UINT64_MAX, 2 } },
+    /* BITS */
+    { "BITS unaligned", BITS, 1, 80, 9, { 1 } },
+    { "BITS from the end on", BITS, 1, 80, 9, { PFN_END } },
+    { "BITS up to one chunk beyond", BITS, 1, 80, 9, { PFN_END - 256 } },
+    { "BITS that wraps", BITS, 1, 80, 9, { UINT64_MAX - 511 } },
 };
 
-static void malformed_send(Guest *g, const Malformed *m)
+static const Row well_formed[] = {
+    { "no record" },
+    { "unknown flags", .flags = 0xfffe },
+    { "buffer longer than the message", .size = 100 },
+    { "buffer longer than any message", .size = BUFFER_BYTES - 24 },
+    { "as many records as fit", RANGE, 1, 24, 2, { 0, 1 },
+      .repeat = RANGES_MAX },
+    { "STARTED without a migration", STARTED, 0, 8, 0 },
+    { "RANGE of everything", RANGE, 0, 24, 2, { 0, PFN_END } },
+    { "RANGE of the last page", RANGE, 1, 24, 2, { PFN_END - 1, 1 } },
+    { "BITS of the last chunk", BITS, 1, 80, 9, { PFN_END - 512 } },
+    { "UNMAP of another map", UNMAP, 0, 16, 1, { 42 } },
+    { "UNMAP of generation 0", UNMAP, 0, 16, 1, { 0 } },
+    { "the map once more", MAP, 0, 24, 2, { 0, 0 } },
+};
+
+/* The message of @row, with another MAP in front if it is to be malformed. */
+static void send_row(Guest *g, const Row *row, bool map_first)
 {
+    struct virtio_balloon_cfph_msg msg;
+    unsigned n = row->repeat ?: row->type ? 1 : 0;
+    size_t len;
+
     guest_msg_begin(g);
-    guest_msg_rec(g, m->type, m->count, m->length, 0);
-    for (unsigned i = 0; i < m->nr_words; i++) {
-        uint64_t word = cpu_to_le64(m->words[i]);
-
-        guest_msg_add(g, &word, sizeof(word));
+    if (map_first && n == 1) {
+        guest_msg_rec(g, MAP, 0, 24, 2, g->generation + 1, g->header);
     }
-    guest_msg_send(g);
+    for (unsigned r = 0; r < n; r++) {
+        guest_msg_rec(g, row->type, row->count, row->length, 0);
+        for (unsigned i = 0; i < row->nr_words; i++) {
+            uint64_t word = cpu_to_le64(row->words[i]);
+
+            if (row->type == MAP && !map_first) {
+                word = cpu_to_le64(i ? g->header : g->generation);
+            }
+            guest_msg_add(g, &word, sizeof(word));
+        }
+    }
+
+    memset(&msg, 0, sizeof(msg));
+    msg.version = cpu_to_le16(row->version ?: VIRTIO_BALLOON_CFPH_VERSION);
+    msg.flags = cpu_to_le16(row->flags);
+    msg.length = cpu_to_le32(g->len + row->msg_length);
+    memcpy(g->buf, &msg, sizeof(msg));
+    len = g->len + row->size;
+    if (row->writable) {
+        guest_msg_send_writable(g, g->buf, len);
+    } else {
+        guest_msg_send_raw(g, g->buf, len);
+    }
 }
 
-static void malformed_header(Guest *g, size_t offset, uint32_t value,
-                             unsigned bytes, size_t len)
-{
-    struct virtio_balloon_cfph_msg msg = {
-        .version = cpu_to_le16(VIRTIO_BALLOON_CFPH_VERSION),
-        .length = cpu_to_le32(sizeof(msg)),
-        .migration_id = cpu_to_le32(g->migration_id),
-    };
-
-    value = cpu_to_le32(value);
-    memcpy((char *)&msg + offset, &value, bytes);
-    guest_msg_send_raw(g, &msg, len);
-}
-
-/* Each of them is counted, and takes the registration with it. */
 static void test_malformed(void)
 {
-    const size_t size = sizeof(struct virtio_balloon_cfph_msg);
-    const size_t length = offsetof(struct virtio_balloon_cfph_msg, length);
-    uint64_t n = 0;
+    uint64_t registrations = 0, n = 0;
     Fixture f;
+    Guest *g;
 
-    fixture_up(&f, "");
-    migrate_begin(&f);
+    fixture_up_setup(&f, &(Setup) { .source = LOG });
+    g = f.g;
     for (size_t i = 0; i < ARRAY_SIZE(malformed); i++) {
         g_test_message("%s", malformed[i].what);
-        answer_start(&f);
-        malformed_send(f.g, &malformed[i]);
-        g_assert_cmpint(guest_status(f.g, "malformed"), ==, ++n);
-        g_assert_false(guest_registered(f.g));
-        /* Not heard again... */
-        guest_register(f.g);
-        guest_started(f.g);
-        g_assert_false(guest_registered(f.g));
-        wait_ram(f.g->qts, "free-pages-deferred", 0);
-        /* ...before another driver comes up, which gets START once more. */
-        guest_driver_reset(f.g);
-        guest_driver_start(f.g, 0);
+        for (int times = 0; times < 2; times++) {
+            uint64_t messages;
+
+            fixture_map(&f);
+            messages = guest_status(g, "messages");
+            send_row(g, &malformed[i], true);
+            g_assert_cmpint(guest_status(g, "malformed"), ==, ++n);
+            g_assert_cmpint(guest_status(g, "messages"), ==, messages);
+            g_assert_false(guest_registered(g));
+            guest_expect_status(g, "reason", "no-map");
+            /* Of a message that is dropped, nothing counts. */
+            g_assert_cmpint(guest_status(g, "registrations"), ==,
+                            ++registrations);
+            g_assert_cmpint(count_log(&f, "malformed free-page message"), ==,
+                            i + 1);
+        }
+        guest_driver_reset(g);
+        guest_driver_start(g, 0);
     }
+    g_assert_cmpint(count_log(&f, "virtio-balloon: "), ==,
+                    ARRAY_SIZE(malformed));
 
-    /* Headers; nothing is registered any more, but they are counted. */
-    malformed_header(f.g, 0, 2, 2, size);
-    malformed_header(f.g, length, 0, 4, size);
-    malformed_header(f.g, length, size + 8, 4, size);
-    malformed_header(f.g, length, size + 4, 4, size);
-    malformed_header(f.g, length, UINT32_MAX, 4, size);
-    malformed_header(f.g, length, size, 4, size - 1);
-    malformed_header(f.g, length, size, 4, 1);
-    g_assert_cmpint(guest_status(f.g, "malformed"), ==, n + 7);
-
-    migrate_to_switchover(&f);
-    migrate_finish(&f);
+    migrate_begin(&f);
+    migrate_rest(&f);
     expect_everything(&f);
     fixture_down(&f);
 }
 
-/* Order and number of LEAF records. */
-static void do_bad_leaves(uint64_t first, uint64_t second, uint64_t promised)
+/* In the middle of a session, with changes that nobody has looked at yet. */
+static void test_malformed_session(void)
 {
     Fixture f;
     Guest *g;
 
-    fixture_up(&f, "");
+    fixture_up_setup(&f, &(Setup) { .opts = ",cfph-look-percent=100" });
     g = f.g;
-    migrate_begin(&f);
-    g->migration_id = guest_wait_command(g, g->qts).migration_id;
-    guest_map_init(g);
-    guest_msg_begin(g);
-    guest_msg_rec(g, VIRTIO_BALLOON_CFPH_REC_REGISTER, 0, 32, 3,
-                  g->generation, g->header, promised);
-    guest_msg_rec(g, VIRTIO_BALLOON_CFPH_REC_LEAF, 0, 24, 2, first, g->leaf[0]);
-    guest_msg_rec(g, VIRTIO_BALLOON_CFPH_REC_LEAF, 0, 24, 2, second,
-                  g->leaf[1]);
-    guest_msg_send(g);
-    guest_started(g);
+    begin_and_answer(&f);
+    guest_range(g, LOW_AREA, AREA_PAGES, true);
+    send_row(g, &malformed[0], true);
     g_assert_false(guest_registered(g));
-    g_assert_cmpint(guest_status(g, "malformed"), ==, 1);
-    migrate_to_switchover(&f);
-    migrate_finish(&f);
-    expect_everything(&f);
+    wait_ram(g->qts, "free-pages-deferred", 0);
+
+    /* The session goes on: with another map it is as it was. */
+    fixture_map(&f);
+    wait_ram(g->qts, "free-pages-deferred", f.free_pages);
+    guest_expect_status(g, "state", "started");
+    migrate_rest(&f);
+    expect_skipped(&f);
     fixture_down(&f);
 }
 
-static void test_leaf_order(void)
+static void test_well_formed(void)
 {
-    do_bad_leaves(HIGH_BASE / PAGE, 0, 2);
-}
+    Fixture f;
+    Guest *g;
 
-static void test_leaf_twice(void)
-{
-    do_bad_leaves(0, 0, 2);
+    fixture_up_setup(&f, &(Setup) { .source = LOG });
+    g = f.g;
+    fixture_map(&f);
+    for (size_t i = 0; i < ARRAY_SIZE(well_formed); i++) {
+        g_test_message("%s", well_formed[i].what);
+        send_row(g, &well_formed[i], false);
+        g_assert_cmpint(guest_status(g, "messages"), ==, i + 2);
+        g_assert_cmpint(guest_status(g, "malformed"), ==, 0);
+        g_assert_true(guest_registered(g));
+    }
+    g_assert_cmpint(guest_status(g, "registrations"), ==, 1);
+    g_assert_cmpint(count_log(&f, "virtio-balloon: "), ==, 0);
+    begin_and_answer(&f);
+    migrate_rest(&f);
+    expect_skipped(&f);
+    fixture_down(&f);
 }
-
-static void test_leaf_surplus(void)
-{
-    do_bad_leaves(0, HIGH_BASE / PAGE, 1);
-}
-
-static void test_leaf_missing(void)
-{
-    do_bad_leaves(0, HIGH_BASE / PAGE, 3);
-}
-
-#define PREFIX "virtio-balloon-cfph-hostile/"
 
 void cfph_add_malformed_tests(void)
 {
-    qtest_add_func(PREFIX "malformed", test_malformed);
-    qtest_add_func(PREFIX "leaves/order", test_leaf_order);
-    qtest_add_func(PREFIX "leaves/twice", test_leaf_twice);
-    qtest_add_func(PREFIX "leaves/surplus", test_leaf_surplus);
-    qtest_add_func(PREFIX "leaves/missing", test_leaf_missing);
+    qtest_add_func("virtio-balloon-cfph-hostile/malformed/list",
+                   test_malformed);
+    qtest_add_func("virtio-balloon-cfph-hostile/malformed/session",
+                   test_malformed_session);
+    qtest_add_func("virtio-balloon-cfph-hostile/malformed/well-formed",
+                   test_well_formed);
 }

@@ -103,38 +103,12 @@ static bool reset(Fixture *f)
     return arrived(f) == AREAS_PAGES;
 }
 
-/* The guest does not answer the second START. */
-static bool answer_once(Fixture *f)
-{
-    begin_and_answer(f);
-    qtest_qmp_assert_success(f->g->qts, "{ 'execute': 'migrate_cancel' }");
-    wait_migration(f->g->qts, "cancelled");
-    fixture_next_destination(f);
-    migrate_begin(f);
-    migrate_to_switchover(f);
-    migrate_continue(f);
-    return arrived(f) == AREAS_PAGES;
-}
-
-/* Whatever the destination of postcopy asks for, free or not, must come. */
-static bool postcopy(Fixture *f)
-{
-    begin_and_answer(f);
-    qtest_qmp_assert_success(f->g->qts,
-                             "{ 'execute': 'migrate-start-postcopy' }");
-    wait_migration(f->g->qts, "pre-switchover");
-    migrate_continue(f);
-    return arrived(f) == AREAS_PAGES;
-}
-
 static const Rule rules[] = {
     { "final-read", "stale-final", allocate_before_stop, .by_map = true },
     { "put-back", "no-put-back", late_hint, .by_map = true },
     { "or", "overwrite", use_neighbour, .by_map = true },
     { "header", "no-header-check", withdraw_before_stop },
     { "forget-at-reset", "keep-registration", reset },
-    { "forget-at-the-end", "keep-registration", answer_once },
-    { "postcopy", "no-give-up", postcopy, .cap = "postcopy-ram" },
 };
 
 static bool all_arrive(const Rule *rule, const char *opts)

@@ -14,7 +14,7 @@
  *
  *	migration_id	what the host calls the migration; 0 if none runs
  *	round		dirty-bitmap syncs of it that the host has announced
- *	generation	random number of one registration of the map
+ *	generation	random number of one map, as the host knows it
  *	chunks		pieces of the map for 2 MiB (512 pages) each
  *	leaves		pieces of the map for 128 MiB each
  *	ns		nanoseconds that something took
@@ -167,53 +167,60 @@ TRACE_EVENT(cfph_command,
 		  __print_symbolic(__entry->command, CFPH_COMMANDS))
 );
 
-DECLARE_EVENT_CLASS(cfph_registration,
+/*
+ * The host has been told of the map and may read it, whether a migration runs or
+ * not.
+ *
+ *	header_addr	guest-physical address of the map's header page
+ *	leaves		how many leaves there are; more may come
+ */
+TRACE_EVENT(cfph_register,
 
-	TP_PROTO(u32 migration_id, u32 round, u64 generation, u64 leaves),
+	TP_PROTO(u64 generation, u64 header_addr, u64 leaves),
 
-	TP_ARGS(migration_id, round, generation, leaves),
+	TP_ARGS(generation, header_addr, leaves),
+
+	TP_STRUCT__entry(
+		__field(u64,	generation)
+		__field(u64,	header_addr)
+		__field(u64,	leaves)
+	),
+
+	TP_fast_assign(
+		__entry->generation	= generation;
+		__entry->header_addr	= header_addr;
+		__entry->leaves		= leaves;
+	),
+
+	TP_printk("generation=%llu header_addr=%#llx leaves=%llu",
+		  __entry->generation, __entry->header_addr, __entry->leaves)
+);
+
+/*
+ * START has been answered: deltas will follow.
+ *
+ *	generation	that of cfph_register
+ */
+TRACE_EVENT(cfph_start,
+
+	TP_PROTO(u32 migration_id, u32 round, u64 generation),
+
+	TP_ARGS(migration_id, round, generation),
 
 	TP_STRUCT__entry(
 		__field(u32,	migration_id)
 		__field(u32,	round)
 		__field(u64,	generation)
-		__field(u64,	leaves)
 	),
 
 	TP_fast_assign(
 		__entry->migration_id	= migration_id;
 		__entry->round		= round;
 		__entry->generation	= generation;
-		__entry->leaves		= leaves;
 	),
 
-	TP_printk("migration_id=%u round=%u generation=%llu leaves=%llu",
-		  __entry->migration_id, __entry->round, __entry->generation,
-		  __entry->leaves)
-);
-
-/*
- * The map is being registered; cfph_start has the same generation.
- *
- *	leaves	how many leaves the host will be told of
- */
-DEFINE_EVENT(cfph_registration, cfph_register,
-
-	TP_PROTO(u32 migration_id, u32 round, u64 generation, u64 leaves),
-
-	TP_ARGS(migration_id, round, generation, leaves)
-);
-
-/*
- * START has been answered: the host may read the map from now on.
- *
- *	leaves	how many leaves it has been told of
- */
-DEFINE_EVENT(cfph_registration, cfph_start,
-
-	TP_PROTO(u32 migration_id, u32 round, u64 generation, u64 leaves),
-
-	TP_ARGS(migration_id, round, generation, leaves)
+	TP_printk("migration_id=%u round=%u generation=%llu",
+		  __entry->migration_id, __entry->round, __entry->generation)
 );
 
 /*
@@ -265,7 +272,8 @@ TRACE_EVENT(cfph_pass,
  * One message has gone to the host.
  *
  *	round		of the pass that it belongs to
- *	sequence	number of the message in this migration, from 0 on
+ *	sequence	number of the message in this migration, from 0 on; 0 if none
+ *			runs
  *	length		bytes
  *	flags		VIRTIO_BALLOON_CFPH_F_*
  */

@@ -14,10 +14,9 @@
 #include <uapi/linux/virtio_balloon_cfph.h>
 
 struct cfph_decode_ops {
-	void (*reg)(void *arg, u64 generation, u64 header_addr, u64 leaves);
-	void (*leaf)(void *arg, u64 first_pfn, u64 addr);
-	void (*unreg)(void *arg, u64 generation);
-	void (*started)(void *arg, u64 generation);
+	void (*map)(void *arg, u64 generation, u64 header_addr);
+	void (*unmap)(void *arg, u64 generation);
+	void (*started)(void *arg);
 	void (*page)(void *arg, u64 pfn, bool free);
 };
 
@@ -55,12 +54,10 @@ static inline void cfph_decode_bits(struct kunit *test, void *record,
 static inline u32 cfph_decode_length(const struct virtio_balloon_cfph_rec *rec)
 {
 	switch (le16_to_cpu(rec->type)) {
-	case VIRTIO_BALLOON_CFPH_REC_REGISTER:
-		return sizeof(struct virtio_balloon_cfph_rec_register);
-	case VIRTIO_BALLOON_CFPH_REC_LEAF:
-		return sizeof(struct virtio_balloon_cfph_rec_leaf);
-	case VIRTIO_BALLOON_CFPH_REC_UNREGISTER:
-		return sizeof(struct virtio_balloon_cfph_rec_unregister);
+	case VIRTIO_BALLOON_CFPH_REC_MAP:
+		return sizeof(struct virtio_balloon_cfph_rec_map);
+	case VIRTIO_BALLOON_CFPH_REC_UNMAP:
+		return sizeof(struct virtio_balloon_cfph_rec_unmap);
 	case VIRTIO_BALLOON_CFPH_REC_STARTED:
 		return sizeof(struct virtio_balloon_cfph_rec_started);
 	case VIRTIO_BALLOON_CFPH_REC_RANGE:
@@ -78,26 +75,23 @@ static inline void cfph_decode_record(struct kunit *test, void *record,
 				      const struct cfph_decode_ops *ops,
 				      void *arg)
 {
-	struct virtio_balloon_cfph_rec_register *reg = record;
-	struct virtio_balloon_cfph_rec_leaf *leaf = record;
-	struct virtio_balloon_cfph_rec_started *started = record;
-	struct virtio_balloon_cfph_rec_unregister *unreg = record;
+	struct virtio_balloon_cfph_rec *rec = record;
+	struct virtio_balloon_cfph_rec_map *map = record;
+	struct virtio_balloon_cfph_rec_unmap *unmap = record;
 
-	switch (le16_to_cpu(reg->rec.type)) {
-	case VIRTIO_BALLOON_CFPH_REC_REGISTER:
-		ops->reg(arg, le64_to_cpu(reg->generation),
-			 le64_to_cpu(reg->header_addr),
-			 le64_to_cpu(reg->leaves));
+	switch (le16_to_cpu(rec->type)) {
+	case VIRTIO_BALLOON_CFPH_REC_MAP:
+		KUNIT_EXPECT_EQ(test, le16_to_cpu(rec->count), 0);
+		ops->map(arg, le64_to_cpu(map->generation),
+			 le64_to_cpu(map->header_addr));
 		break;
-	case VIRTIO_BALLOON_CFPH_REC_LEAF:
-		ops->leaf(arg, le64_to_cpu(leaf->first_pfn),
-			  le64_to_cpu(leaf->addr));
-		break;
-	case VIRTIO_BALLOON_CFPH_REC_UNREGISTER:
-		ops->unreg(arg, le64_to_cpu(unreg->generation));
+	case VIRTIO_BALLOON_CFPH_REC_UNMAP:
+		KUNIT_EXPECT_EQ(test, le16_to_cpu(rec->count), 0);
+		ops->unmap(arg, le64_to_cpu(unmap->generation));
 		break;
 	case VIRTIO_BALLOON_CFPH_REC_STARTED:
-		ops->started(arg, le64_to_cpu(started->generation));
+		KUNIT_EXPECT_EQ(test, le16_to_cpu(rec->count), 0);
+		ops->started(arg);
 		break;
 	case VIRTIO_BALLOON_CFPH_REC_RANGE:
 		cfph_decode_range(test, record, ops, arg);

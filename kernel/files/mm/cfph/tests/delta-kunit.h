@@ -210,6 +210,67 @@ static void cfph_test_split(struct kunit *test)
 	}
 }
 
+/* The records without bits: what was put in comes out. */
+struct cfph_test_words {
+	u64 map_generation, header_addr, unmap_generation;
+	unsigned int started;
+};
+
+static void cfph_test_words_map(void *arg, u64 generation, u64 header_addr)
+{
+	struct cfph_test_words *w = arg;
+
+	w->map_generation = generation;
+	w->header_addr = header_addr;
+}
+
+static void cfph_test_words_unmap(void *arg, u64 generation)
+{
+	struct cfph_test_words *w = arg;
+
+	w->unmap_generation = generation;
+}
+
+static void cfph_test_words_started(void *arg)
+{
+	struct cfph_test_words *w = arg;
+
+	w->started++;
+}
+
+static const struct cfph_decode_ops cfph_test_words_ops = {
+	.map		= cfph_test_words_map,
+	.unmap		= cfph_test_words_unmap,
+	.started	= cfph_test_words_started,
+};
+
+static void cfph_test_words(struct kunit *test)
+{
+	u8 *data = kunit_kzalloc(test, CFPH_MSG_MIN, GFP_KERNEL);
+	struct cfph_test_words w = {};
+	struct cfph_msg msg;
+
+	KUNIT_ASSERT_NOT_NULL(test, data);
+	cfph_msg_init(&msg, data, CFPH_MSG_MIN);
+	KUNIT_EXPECT_TRUE(test, cfph_msg_map(&msg, U64_MAX - 1, 1ULL << 44));
+	KUNIT_EXPECT_TRUE(test, cfph_msg_unmap(&msg, 3));
+	KUNIT_EXPECT_TRUE(test, cfph_msg_started(&msg));
+	KUNIT_EXPECT_EQ(test, msg.used - CFPH_TEST_HEAD, 24 + 16 + 8);
+	/* All or nothing. */
+	KUNIT_EXPECT_TRUE(test, cfph_msg_map(&msg, 1, 4096));
+	KUNIT_EXPECT_FALSE(test, cfph_msg_unmap(&msg, 5));
+	KUNIT_EXPECT_TRUE(test, cfph_msg_started(&msg));
+	KUNIT_EXPECT_EQ(test, msg.used, CFPH_MSG_MIN);
+	KUNIT_EXPECT_FALSE(test, cfph_msg_started(&msg));
+
+	cfph_decode(test, data, cfph_msg_finish(&msg, 0, 0, 0, 0),
+		    &cfph_test_words_ops, &w);
+	KUNIT_EXPECT_EQ(test, w.map_generation, 1);
+	KUNIT_EXPECT_EQ(test, w.header_addr, 4096);
+	KUNIT_EXPECT_EQ(test, w.unmap_generation, 3);
+	KUNIT_EXPECT_EQ(test, w.started, 2);
+}
+
 /*
  * Naive: cut each run into blocks, the largest that fits first, page by page.
  * Pages of blocks that are too small are used.
@@ -280,6 +341,7 @@ static struct kunit_case cfph_delta_test_cases[] = {
 	KUNIT_CASE(cfph_test_merge),
 	KUNIT_CASE(cfph_test_split),
 	KUNIT_CASE(cfph_test_fold),
+	KUNIT_CASE(cfph_test_words),
 	{}
 };
 

@@ -5,7 +5,7 @@
  *
  * The "host" is the test's own task: it takes messages from a queue, decodes them
  * into a shadow of the map, and compares.  cfph_test_init() registers the transport
- * and waits until the map is READY, cfph_test_exit() unregisters; so each test goes
+ * and waits until the host has the map, cfph_test_exit() unregisters; so each test goes
  * through the whole life of the map, too.
  */
 #ifndef _MM_CFPH_TESTS_HOST_H
@@ -23,7 +23,7 @@
 #include "decode.h"
 
 #define CFPH_TEST_BUFFERS	4
-/* Small, so that registration and passes need several of them. */
+/* Small, so that passes need several of them. */
 #define CFPH_TEST_BUFFER_SIZE	512
 #define CFPH_TEST_TIMEOUT	(20 * HZ)
 #define CFPH_TEST_ID		77
@@ -55,14 +55,16 @@ struct cfph_test_host {
 	bool registered;
 
 	/* what the messages have said */
-	u64 sequence;			/* of the next message */
-	u64 generation;
-	u64 leaves, leaves_seen, last_leaf;
+	u64 sequence;			/* of the next message of the session */
+	u64 generation;			/* of the map that is registered, or 0 */
+	u64 unmapped;			/* of the one that was taken back last */
+	u64 header_addr;
 	u64 messages, records;
-	bool started, unregistered, pass_end;
+	bool started, pass_end;
+	bool ours;			/* the message in work is the session's */
 	u32 migration_id;		/* of the last START */
 	u32 round;
-	struct virtio_balloon_cfph_map_header *header;
+	unsigned long leaves;		/* that the directory shows */
 	unsigned long **leaf;		/* the guest's, by slot */
 	unsigned long **shadow;		/* ours, by slot */
 	unsigned long slots;
@@ -142,67 +144,121 @@ static const struct cfph_transport_ops cfph_test_ops = {
 
 /* --- the host: records --- */
 
-static void cfph_test_on_register(void *arg, u64 generation, u64 header_addr,
-				  u64 leaves)
+static struct virtio_balloon_cfph_map_header *
+cfph_test_map_header(struct cfph_test_host *h)
+{
+	return phys_to_virt(h->header_addr);
+}
+
+/* Return: a page that the guest names, or NULL. */
+static void *cfph_test_read_addr(struct cfph_test_host *h, const __le64 *entry)
+{
+	u64 addr = le64_to_cpu(READ_ONCE(*entry));
+
+	KUNIT_EXPECT_EQ(h->test, addr % PAGE_SIZE, 0);
+	KUNIT_EXPECT_NE(h->test, addr, h->header_addr);
+	return addr ? phys_to_virt(addr) : NULL;
+}
+
+static void cfph_test_read_leaf(struct cfph_test_host *h, unsigned long slot,
+				unsigned long *leaf)
+{
+	unsigned long word;
+
+	KUNIT_EXPECT_LT(h->test, slot, h->slots);
+	if (slot >= h->slots)
+		return;
+	h->leaf[slot] = leaf;
+	h->leaves++;
+	for (word = 0; word < CFPH_LEAF_WORDS; word++)
+		h->shadow[slot][word] = READ_ONCE(leaf[word]);
+}
+
+/*
+ * Reads the map as QEMU does, while the hooks write to it: header page, directory
+ * pages, leaves.  The mutex keeps the map, which a real host need not do.
+ *
+ * Return: false if it is not to be believed.
+ */
+static bool cfph_test_read_map(struct cfph_test_host *h)
+{
+	struct virtio_balloon_cfph_map_header *header = cfph_test_map_header(h);
+	unsigned long i, slot;
+	u32 dirs;
+
+	lockdep_assert_held(&cfph_mutex);
+
+	if (!cfph.map || cfph.map->header != header ||
+	    le64_to_cpu(header->magic) != VIRTIO_BALLOON_CFPH_MAGIC ||
+	    le32_to_cpu(header->version) != VIRTIO_BALLOON_CFPH_VERSION ||
+	    le64_to_cpu(header->generation) != h->generation ||
+	    le32_to_cpu(header->state) != VIRTIO_BALLOON_CFPH_STATE_READY)
+		return false;
+
+	dirs = le32_to_cpu(header->dirs);
+	KUNIT_EXPECT_LE(h->test, dirs, VIRTIO_BALLOON_CFPH_DIRS_MAX);
+	h->leaves = 0;
+	memset(h->leaf, 0, h->slots * sizeof(*h->leaf));
+	for (i = 0; i < dirs; i++) {
+		__le64 *dir = cfph_test_read_addr(h, &header->dir[i]);
+
+		for (slot = 0; dir && slot < VIRTIO_BALLOON_CFPH_DIR_LEAVES;
+		     slot++) {
+			void *leaf = cfph_test_read_addr(h, &dir[slot]);
+
+			if (leaf)
+				cfph_test_read_leaf(h, i * VIRTIO_BALLOON_CFPH_DIR_LEAVES + slot,
+						    leaf);
+		}
+	}
+	return true;
+}
+
+static bool cfph_test_believes(struct cfph_test_host *h)
+{
+	bool ret;
+
+	mutex_lock(&cfph_mutex);
+	ret = h->generation && cfph_test_read_map(h);
+	mutex_unlock(&cfph_mutex);
+	return ret;
+}
+
+static void cfph_test_on_map(void *arg, u64 generation, u64 header_addr)
 {
 	struct cfph_test_host *h = arg;
 
 	KUNIT_EXPECT_NE(h->test, generation, 0);
 	KUNIT_EXPECT_NE(h->test, generation, h->generation);
+	KUNIT_EXPECT_NE(h->test, generation, h->unmapped);
+	KUNIT_EXPECT_NE(h->test, header_addr, 0);
 	KUNIT_EXPECT_EQ(h->test, header_addr % PAGE_SIZE, 0);
 	h->generation = generation;
-	h->header = phys_to_virt(header_addr);
-	h->leaves = leaves;
-	h->leaves_seen = 0;
+	h->header_addr = header_addr;
 	h->started = false;
-	memset(h->leaf, 0, h->slots * sizeof(*h->leaf));
 }
 
-static void cfph_test_on_leaf(void *arg, u64 first_pfn, u64 addr)
+static void cfph_test_on_unmap(void *arg, u64 generation)
 {
 	struct cfph_test_host *h = arg;
-	u64 slot = first_pfn >> CFPH_LEAF_SHIFT;
-
-	KUNIT_EXPECT_EQ(h->test, first_pfn % CFPH_LEAF_PAGES, 0);
-	KUNIT_EXPECT_EQ(h->test, addr % PAGE_SIZE, 0);
-	KUNIT_ASSERT_LT(h->test, slot, h->slots);
-	if (h->leaves_seen++)
-		KUNIT_EXPECT_GT(h->test, first_pfn, h->last_leaf);
-	h->last_leaf = first_pfn;
-	h->leaf[slot] = phys_to_virt(addr);
-}
-
-/* Reads the map, as QEMU does, while the hooks write to it. */
-static void cfph_test_on_started(void *arg, u64 generation)
-{
-	struct cfph_test_host *h = arg;
-	unsigned long slot, word;
 
 	KUNIT_EXPECT_EQ(h->test, generation, h->generation);
-	KUNIT_EXPECT_EQ(h->test, h->leaves_seen, h->leaves);
+	h->unmapped = generation;
+	h->generation = 0;
+	h->started = false;
+}
+
+/* Deltas are of changes after this: what was there before, the map says. */
+static void cfph_test_on_started(void *arg)
+{
+	struct cfph_test_host *h = arg;
+
+	if (!h->ours)
+		return;
+	KUNIT_EXPECT_FALSE(h->test, h->started);
+	KUNIT_EXPECT_TRUE(h->test, cfph_test_believes(h));
 	KUNIT_EXPECT_GT(h->test, h->leaves, 0);
-	KUNIT_EXPECT_EQ(h->test, le64_to_cpu(h->header->magic),
-			VIRTIO_BALLOON_CFPH_MAGIC);
-	KUNIT_EXPECT_EQ(h->test, le64_to_cpu(h->header->generation), generation);
-	KUNIT_EXPECT_EQ(h->test, le32_to_cpu(h->header->version),
-			VIRTIO_BALLOON_CFPH_VERSION);
-	KUNIT_EXPECT_EQ(h->test, le32_to_cpu(h->header->state),
-			VIRTIO_BALLOON_CFPH_STATE_READY);
-
-	for (slot = 0; slot < h->slots; slot++)
-		for (word = 0; h->leaf[slot] && word < CFPH_LEAF_WORDS; word++)
-			h->shadow[slot][word] = READ_ONCE(h->leaf[slot][word]);
 	h->started = true;
-	h->unregistered = false;
-}
-
-static void cfph_test_on_unregister(void *arg, u64 generation)
-{
-	struct cfph_test_host *h = arg;
-
-	KUNIT_EXPECT_EQ(h->test, generation, h->generation);
-	h->started = false;
-	h->unregistered = true;
 }
 
 static void cfph_test_on_page(void *arg, u64 pfn, bool free)
@@ -210,6 +266,8 @@ static void cfph_test_on_page(void *arg, u64 pfn, bool free)
 	struct cfph_test_host *h = arg;
 	u64 slot = pfn >> CFPH_LEAF_SHIFT;
 
+	if (!h->ours)
+		return;
 	KUNIT_ASSERT_TRUE(h->test, h->started);
 	KUNIT_ASSERT_LT(h->test, slot, h->slots);
 	__assign_bit(pfn % CFPH_LEAF_PAGES, h->shadow[slot], free);
@@ -217,9 +275,8 @@ static void cfph_test_on_page(void *arg, u64 pfn, bool free)
 }
 
 static const struct cfph_decode_ops cfph_test_host_ops = {
-	.reg		= cfph_test_on_register,
-	.leaf		= cfph_test_on_leaf,
-	.unreg		= cfph_test_on_unregister,
+	.map		= cfph_test_on_map,
+	.unmap		= cfph_test_on_unmap,
 	.started	= cfph_test_on_started,
 	.page		= cfph_test_on_page,
 };
@@ -231,20 +288,26 @@ static void cfph_test_handle(struct cfph_test_host *h,
 {
 	struct virtio_balloon_cfph_msg *head = (void *)b->data;
 	u64 sequence = le64_to_cpu(head->sequence);
+	u32 migration_id = le32_to_cpu(head->migration_id);
 
-	/*
-	 * Of the session before, on its way when the next one began: its REGISTER
-	 * may have been dropped.  None comes after the first of the new session.
-	 */
-	if (le32_to_cpu(head->migration_id) != h->migration_id) {
+	h->ours = migration_id && migration_id == h->migration_id;
+	if (h->ours) {
+		KUNIT_EXPECT_EQ(h->test, sequence, h->sequence);
+		h->sequence = sequence + 1;
+		h->round = le32_to_cpu(head->round);
+		h->pass_end = le16_to_cpu(head->flags) &
+			      VIRTIO_BALLOON_CFPH_F_PASS_END;
+	} else if (migration_id) {
+		/*
+		 * Of the session before, on its way when this one began.  None
+		 * comes after the first of this one.
+		 */
 		KUNIT_EXPECT_EQ(h->test, h->sequence, 0);
-		return;
+	} else {
+		KUNIT_EXPECT_EQ(h->test, sequence, 0);
 	}
-	KUNIT_EXPECT_EQ(h->test, sequence, h->sequence);
-	h->sequence = sequence + 1;
-	h->round = le32_to_cpu(head->round);
-	h->pass_end = le16_to_cpu(head->flags) & VIRTIO_BALLOON_CFPH_F_PASS_END;
 	h->messages++;
+	/* MAP and UNMAP count whatever the migration. */
 	cfph_decode(h->test, b->data, b->buf.length, &cfph_test_host_ops, h);
 }
 
@@ -291,11 +354,19 @@ static bool cfph_test_receive(struct cfph_test_host *h, long timeout)
 	return true;
 }
 
-/* Without a look at them: the map that they speak of may be gone. */
 static void cfph_test_drop_messages(struct cfph_test_host *h)
 {
 	while (cfph_test_has_message(h))
 		cfph_test_give_back(h, cfph_test_take(h));
+}
+
+/* Take messages until the map is registered. */
+static void cfph_test_get_map(struct cfph_test_host *h)
+{
+	while (!h->generation)
+		KUNIT_ASSERT_TRUE(h->test,
+				  cfph_test_receive(h, CFPH_TEST_TIMEOUT));
+	KUNIT_EXPECT_TRUE(h->test, cfph_test_believes(h));
 }
 
 static void cfph_test_start(struct cfph_test_host *h, u32 migration_id)
@@ -329,6 +400,16 @@ static bool cfph_test_idle(struct cfph_test_host *h)
 	return ret;
 }
 
+static bool cfph_test_waits(struct cfph_test_host *h)
+{
+	bool ret;
+
+	mutex_lock(&cfph_mutex);
+	ret = cfph_session.phase == CFPH_PHASE_START;
+	mutex_unlock(&cfph_mutex);
+	return ret;
+}
+
 static bool cfph_test_stalled(struct cfph_test_host *h)
 {
 	struct cfph_counters counters;
@@ -354,6 +435,15 @@ static bool cfph_test_ready(struct cfph_test_host *h)
 
 	cfph_get_info(&info);
 	return info.state == CFPH_STATE_READY;
+}
+
+static void cfph_test_enable(struct cfph_test_host *h, bool enable)
+{
+	struct cfph_tunables tunables;
+
+	cfph_get_tunables(&tunables);
+	tunables.enable = enable;
+	KUNIT_ASSERT_EQ(h->test, cfph_set_tunables(&tunables, NULL, NULL), 0);
 }
 
 /*
@@ -455,6 +545,7 @@ static int cfph_test_init(struct kunit *test)
 
 	cfph_test_wait(h, cfph_test_ready);
 	cfph_test_alloc_shadow(h);
+	cfph_test_get_map(h);
 	return 0;
 }
 

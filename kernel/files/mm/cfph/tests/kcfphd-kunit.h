@@ -117,7 +117,6 @@ static void cfph_test_mutant(struct kunit *test)
 {
 	struct cfph_test_host *h = test->priv;
 	struct cfph_verdict verdict;
-	struct cfph_tunables tunables;
 	struct page *page;
 
 	static_branch_enable(&cfph_mutant_keep_on_alloc);
@@ -128,45 +127,139 @@ static void cfph_test_mutant(struct kunit *test)
 	static_branch_disable(&cfph_mutant_keep_on_alloc);
 
 	/* Another map, with no trace of that. */
-	cfph_get_tunables(&tunables);
-	tunables.enable = 0;
-	cfph_set_tunables(&tunables, NULL, NULL);
-	tunables.enable = 1;
-	cfph_set_tunables(&tunables, NULL, NULL);
+	cfph_test_enable(h, false);
+	cfph_test_enable(h, true);
 	cfph_test_wait(h, cfph_test_ready);
 	cfph_test_oracle(test);
 	if (page)
 		__free_pages(page, 5);
 }
 
-/* --- tests: sessions --- */
+/* --- tests: the registration --- */
 
+/* The map comes, goes and comes back with no migration anywhere. */
 static void cfph_test_registration(struct kunit *test)
 {
 	struct cfph_test_host *h = test->priv;
 	struct cfph_counters before, after;
-	u64 generation;
+	u64 generation = h->generation;
+
+	/* From cfph_test_init(): one message, and of no migration. */
+	KUNIT_EXPECT_EQ(test, h->messages, 1);
+	KUNIT_EXPECT_FALSE(test, h->ours);
+
+	cfph_get_counters(&before);
+	cfph_test_enable(h, false);
+	KUNIT_ASSERT_TRUE(test, cfph_test_receive(h, CFPH_TEST_TIMEOUT));
+	KUNIT_EXPECT_EQ(test, h->unmapped, generation);
+	KUNIT_EXPECT_EQ(test, h->generation, 0);
+
+	/* cfph_test_on_map() looks whether it is another one. */
+	cfph_test_enable(h, true);
+	cfph_test_get_map(h);
+	KUNIT_EXPECT_EQ(test, h->messages, 3);
+	cfph_get_counters(&after);
+	KUNIT_EXPECT_EQ(test, after.messages - before.messages, 2);
+	KUNIT_EXPECT_EQ(test, after.registrations - before.registrations, 1);
+	KUNIT_EXPECT_EQ(test, after.unregistrations - before.unregistrations, 1);
+	KUNIT_EXPECT_EQ(test, after.migrations, before.migrations);
+}
+
+/* What the host finds is what the hooks write to. */
+static void cfph_test_leaves(struct kunit *test)
+{
+	struct cfph_test_host *h = test->priv;
+	unsigned long slot, other;
+
+	KUNIT_ASSERT_TRUE(test, cfph_test_believes(h));
+	mutex_lock(&cfph_mutex);
+	KUNIT_EXPECT_EQ(test, h->leaves, cfph.map->leaves);
+	KUNIT_EXPECT_GT(test, h->leaves, 0);
+	for (slot = 0; slot < h->slots; slot++)
+		KUNIT_EXPECT_PTR_EQ(test, h->leaf[slot], cfph.map->leaf[slot]);
+	mutex_unlock(&cfph_mutex);
+	for (slot = 0; slot < h->slots; slot++)
+		for (other = 0; h->leaf[slot] && other < slot; other++)
+			KUNIT_EXPECT_PTR_NE(test, h->leaf[slot],
+					    h->leaf[other]);
+}
+
+/* The host has all buffers when there is something to say of the map. */
+static void cfph_test_no_buffer(struct kunit *test)
+{
+	struct cfph_test_host *h = test->priv;
+	struct cfph_counters before, after;
+
+	cfph_get_counters(&before);
+	spin_lock(&h->lock);
+	h->withhold = true;
+	spin_unlock(&h->lock);
+
+	/* Nobody waits, and the header page says enough. */
+	cfph_test_enable(h, false);
+	KUNIT_EXPECT_FALSE(test, cfph_test_believes(h));
+	h->unmapped = h->generation;
+	h->generation = 0;
+
+	h->stalls = before.stalls;
+	cfph_test_enable(h, true);
+	cfph_test_wait(h, cfph_test_stalled);
+	KUNIT_EXPECT_TRUE(test, cfph_test_ready(h));
+	KUNIT_EXPECT_FALSE(test, cfph_test_has_message(h));
+
+	spin_lock(&h->lock);
+	h->withhold = false;
+	spin_unlock(&h->lock);
+	cfph_buffer_returned();
+	cfph_test_get_map(h);
+	cfph_get_counters(&after);
+	KUNIT_EXPECT_EQ(test, after.unregistrations, before.unregistrations);
+	KUNIT_EXPECT_EQ(test, after.registrations - before.registrations, 1);
+}
+
+/* A kernel that dies takes its map back and touches nothing else. */
+static void cfph_test_crash(struct kunit *test)
+{
+	struct cfph_test_host *h = test->priv;
+
+	KUNIT_EXPECT_TRUE(test, cfph_test_believes(h));
+	cfph_crash();
+	KUNIT_EXPECT_FALSE(test, cfph_test_believes(h));
+	KUNIT_EXPECT_FALSE(test, cfph_test_has_message(h));
+
+	cfph_test_enable(h, false);
+	KUNIT_ASSERT_TRUE(test, cfph_test_receive(h, CFPH_TEST_TIMEOUT));
+	cfph_crash();
+	cfph_test_enable(h, true);
+	cfph_test_get_map(h);
+}
+
+/* --- tests: sessions --- */
+
+/* Sessions come and go, the registration stands. */
+static void cfph_test_sessions(struct kunit *test)
+{
+	struct cfph_test_host *h = test->priv;
+	struct cfph_counters before, after;
+	u64 generation = h->generation;
 
 	cfph_get_counters(&before);
 	cfph_test_start(h, CFPH_TEST_ID);
-	generation = h->generation;
 
-	/* STOP: the generation is void. */
 	cfph_command(VIRTIO_BALLOON_CFPH_CMD_STOP, 0, 0);
 	cfph_test_wait(h, cfph_test_idle);
-	KUNIT_EXPECT_EQ(test, le64_to_cpu(h->header->generation), 0);
 	cfph_test_drop_messages(h);
+	KUNIT_EXPECT_TRUE(test, cfph_test_believes(h));
 
-	/* Another START: another one.  cfph_test_on_register() looks, too. */
+	/* Another one, and one that replaces it. */
 	cfph_test_start(h, CFPH_TEST_ID + 1);
-	KUNIT_EXPECT_NE(test, h->generation, generation);
-
-	/* And one that replaces it. */
 	cfph_test_start(h, CFPH_TEST_ID + 2);
 
+	KUNIT_EXPECT_EQ(test, h->generation, generation);
+	KUNIT_EXPECT_TRUE(test, cfph_test_believes(h));
 	cfph_get_counters(&after);
 	KUNIT_EXPECT_EQ(test, after.migrations - before.migrations, 3);
-	KUNIT_EXPECT_EQ(test, after.registrations - before.registrations, 3);
+	KUNIT_EXPECT_EQ(test, after.registrations, before.registrations);
 	KUNIT_EXPECT_EQ(test, after.unregistrations, before.unregistrations);
 }
 
@@ -227,7 +320,6 @@ static void cfph_test_slow_host(struct kunit *test)
 static void cfph_test_disable(struct kunit *test)
 {
 	struct cfph_test_host *h = test->priv;
-	struct cfph_tunables tunables;
 	struct cfph_counters before, after;
 	struct cfph_info info;
 
@@ -235,19 +327,20 @@ static void cfph_test_disable(struct kunit *test)
 	cfph_test_round(h, 1);
 
 	cfph_get_counters(&before);
-	cfph_get_tunables(&tunables);
-	tunables.enable = 0;
-	KUNIT_EXPECT_EQ(test, cfph_set_tunables(&tunables, NULL, NULL), 0);
+	cfph_test_enable(h, false);
+	KUNIT_EXPECT_FALSE(test, cfph_test_believes(h));
 	cfph_get_info(&info);
 	KUNIT_EXPECT_EQ(test, info.state, CFPH_STATE_OFF);
 	KUNIT_EXPECT_EQ(test, info.reason, CFPH_REASON_ADMIN);
 	KUNIT_EXPECT_EQ(test, info.migration_id, CFPH_TEST_ID);
-	while (!h->unregistered)
+	while (h->generation)
 		KUNIT_ASSERT_TRUE(test,
 				  cfph_test_receive(h, CFPH_TEST_TIMEOUT));
+	KUNIT_EXPECT_TRUE(test, h->ours);
 
-	tunables.enable = 1;
-	KUNIT_EXPECT_EQ(test, cfph_set_tunables(&tunables, NULL, NULL), 0);
+	cfph_test_enable(h, true);
+	cfph_test_get_map(h);
+	KUNIT_EXPECT_TRUE(test, h->ours);
 	while (!h->started)
 		KUNIT_ASSERT_TRUE(test,
 				  cfph_test_receive(h, CFPH_TEST_TIMEOUT));
@@ -260,6 +353,28 @@ static void cfph_test_disable(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, after.migrations, before.migrations);
 }
 
+/* START comes first: STARTED is sent when there is a map, after MAP. */
+static void cfph_test_early_start(struct kunit *test)
+{
+	struct cfph_test_host *h = test->priv;
+
+	cfph_test_enable(h, false);
+	KUNIT_ASSERT_TRUE(test, cfph_test_receive(h, CFPH_TEST_TIMEOUT));
+	h->migration_id = CFPH_TEST_ID;
+	h->sequence = 0;
+	cfph_command(VIRTIO_BALLOON_CFPH_CMD_START, CFPH_TEST_ID, 0);
+	cfph_test_wait(h, cfph_test_waits);
+	KUNIT_EXPECT_FALSE(test, cfph_test_has_message(h));
+
+	cfph_test_enable(h, true);
+	cfph_test_get_map(h);
+	KUNIT_EXPECT_EQ(test, h->sequence, 1);
+	KUNIT_ASSERT_TRUE(test, cfph_test_receive(h, CFPH_TEST_TIMEOUT));
+	KUNIT_EXPECT_TRUE(test, h->started);
+	cfph_test_round(h, 1);
+	cfph_test_compare(h);
+}
+
 static void cfph_test_broken_device(struct kunit *test)
 {
 	struct cfph_test_host *h = test->priv;
@@ -270,8 +385,8 @@ static void cfph_test_broken_device(struct kunit *test)
 	spin_unlock(&h->lock);
 	cfph_command(VIRTIO_BALLOON_CFPH_CMD_ROUND, CFPH_TEST_ID, 1);
 	cfph_test_wait(h, cfph_test_idle);
-	KUNIT_EXPECT_EQ(test, le64_to_cpu(h->header->generation), 0);
 	cfph_test_drop_messages(h);
+	KUNIT_EXPECT_TRUE(test, cfph_test_believes(h));
 
 	spin_lock(&h->lock);
 	h->broken = false;
@@ -329,26 +444,27 @@ static void cfph_test_one_transport(struct kunit *test)
 static void cfph_test_life(struct kunit *test)
 {
 	struct cfph_test_host *h = test->priv;
-	struct cfph_tunables tunables;
 	struct rnd_state rnd;
 	unsigned int i;
 
 	prandom_seed_state(&rnd, 3);
-	cfph_get_tunables(&tunables);
 	for (i = 0; i < 20; i++) {
 		cfph_command(VIRTIO_BALLOON_CFPH_CMD_START, 100 + i, 0);
 		if (i % 3 == 0)
 			cfph_test_churn(test, &rnd);
 		cfph_command(VIRTIO_BALLOON_CFPH_CMD_ROUND, 100 + i, 1);
-		tunables.enable = i % 2;
-		KUNIT_EXPECT_EQ(test, cfph_set_tunables(&tunables, NULL, NULL), 0);
+		cfph_test_enable(h, i % 2);
 		cfph_test_drop_messages(h);
 	}
 	cfph_test_wait(h, cfph_test_ready);
 	cfph_test_oracle(test);
-	/* What that session has sent before this one begins is no news to it. */
-	cfph_test_wait(h, cfph_test_has_message);
-	cfph_test_give_back(h, cfph_test_take(h));
+
+	/* The host has not listened: begin anew. */
+	cfph_test_enable(h, false);
+	cfph_test_drop_messages(h);
+	h->generation = 0;
+	cfph_test_enable(h, true);
+	cfph_test_get_map(h);
 	cfph_test_start(h, 1);
 	cfph_test_round(h, 1);
 	cfph_test_compare(h);
@@ -360,9 +476,14 @@ static struct kunit_case cfph_session_test_cases[] = {
 	KUNIT_CASE(cfph_test_freed),
 	KUNIT_CASE(cfph_test_mutant),
 	KUNIT_CASE(cfph_test_registration),
+	KUNIT_CASE(cfph_test_leaves),
+	KUNIT_CASE(cfph_test_no_buffer),
+	KUNIT_CASE(cfph_test_crash),
+	KUNIT_CASE(cfph_test_sessions),
 	KUNIT_CASE(cfph_test_deltas),
 	KUNIT_CASE(cfph_test_slow_host),
 	KUNIT_CASE(cfph_test_disable),
+	KUNIT_CASE(cfph_test_early_start),
 	KUNIT_CASE(cfph_test_broken_device),
 	KUNIT_CASE(cfph_test_odd_commands),
 	KUNIT_CASE(cfph_test_one_transport),

@@ -4,7 +4,6 @@
  * that nobody else sees.  Included by map.c.
  */
 #include <kunit/test.h>
-#include <linux/vmalloc.h>
 
 /* pfns that differ in where a 32-bit variable would lose something */
 static const unsigned long cfph_test_bases[] = {
@@ -53,22 +52,110 @@ static void cfph_test_bits_update(struct kunit *test)
 			}
 }
 
+/* As when memory comes online; returns the pages that it took. */
+static unsigned int cfph_test_add_leaf(struct kunit *test, struct cfph_map *map,
+				       unsigned long slot)
+{
+	void *leaf = cfph_alloc_page(), *dir = cfph_alloc_page();
+	unsigned int taken;
+
+	KUNIT_EXPECT_NOT_NULL(test, leaf);
+	KUNIT_EXPECT_NOT_NULL(test, dir);
+	spin_lock(&cfph_leaf_lock);
+	KUNIT_EXPECT_TRUE(test, cfph_map_add_leaf(map, slot, &leaf, &dir));
+	spin_unlock(&cfph_leaf_lock);
+	KUNIT_EXPECT_NULL(test, leaf);
+	taken = dir ? 1 : 2;
+	free_page((unsigned long)leaf);
+	free_page((unsigned long)dir);
+	return taken;
+}
+
 /*
  * A map of @slots slots with a leaf in the last one but one.  Not published, so
  * no hook writes to it.
  */
 static struct cfph_map *cfph_test_map(struct kunit *test, unsigned long slots)
 {
-	struct cfph_map *map = vzalloc(struct_size(map, leaf, slots));
+	struct cfph_map *map = cfph_map_alloc(slots);
 
 	KUNIT_ASSERT_NOT_NULL(test, map);
-	map->slots = slots;
-	map->changed = vzalloc(slots * CFPH_LEAF_CHUNKS);
-	map->leaf[slots - 2] = cfph_alloc_leaf();
-	map->leaves = 1;
-	KUNIT_EXPECT_NOT_NULL(test, map->changed);
-	KUNIT_EXPECT_NOT_NULL(test, map->leaf[slots - 2]);
+	cfph_test_add_leaf(test, map, slots - 2);
 	return map;
+}
+
+static u64 cfph_test_entry(struct cfph_map *map, unsigned long slot)
+{
+	__le64 *dir = cfph_dir_page(map, slot);
+
+	return dir ? le64_to_cpu(dir[slot % 512]) : 0;
+}
+
+/* The way of the host to a leaf, and what is counted on the way. */
+static void cfph_test_header(struct kunit *test)
+{
+	static const struct {
+		unsigned long slot;
+		unsigned int pages;
+	} adds[] = { { 512, 2 }, { 0, 2 }, { 511, 1 }, { 1024, 1 } };
+	struct cfph_map *map = cfph_test_map(test, 1537);
+	struct virtio_balloon_cfph_map_header *header = map->header;
+	u64 changes = 2, bytes = cfph_map_bytes(map);
+	unsigned long slot;
+	unsigned int i;
+
+	KUNIT_EXPECT_EQ(test, le64_to_cpu(header->magic),
+			VIRTIO_BALLOON_CFPH_MAGIC);
+	KUNIT_EXPECT_EQ(test, le32_to_cpu(header->version), 2);
+	KUNIT_EXPECT_EQ(test, le32_to_cpu(header->state),
+			VIRTIO_BALLOON_CFPH_STATE_OFF);
+	KUNIT_EXPECT_NE(test, le64_to_cpu(header->generation), 0);
+	KUNIT_EXPECT_EQ(test, le32_to_cpu(header->dirs), 4);
+	KUNIT_EXPECT_EQ(test, le64_to_cpu(header->changes), changes);
+	KUNIT_EXPECT_EQ(test, cfph_test_entry(map, 1535),
+			virt_to_phys(map->leaf[1535]));
+	/* No directory page for 64 GiB in which nothing is. */
+	KUNIT_EXPECT_NULL(test, memchr_inv(header->dir, 0, 2 * sizeof(u64)));
+	KUNIT_EXPECT_NULL(test, memchr_inv(header->dir + 3, 0, sizeof(u64)));
+
+	for (i = 0; i < ARRAY_SIZE(adds); i++) {
+		slot = adds[i].slot;
+		KUNIT_EXPECT_EQ(test, cfph_test_entry(map, slot), 0);
+		KUNIT_EXPECT_EQ(test, cfph_test_add_leaf(test, map, slot),
+				adds[i].pages);
+		changes += adds[i].pages;
+		bytes += adds[i].pages * PAGE_SIZE;
+		KUNIT_EXPECT_EQ(test, le64_to_cpu(header->changes), changes);
+		KUNIT_EXPECT_EQ(test, cfph_map_bytes(map), bytes);
+		KUNIT_EXPECT_EQ(test, cfph_test_entry(map, slot),
+				virt_to_phys(map->leaf[slot]));
+	}
+	KUNIT_EXPECT_EQ(test, map->leaves, ARRAY_SIZE(adds) + 1);
+	cfph_map_free(map);
+}
+
+/* What has no place, or no memory, is left out, and nobody is told anything. */
+static void cfph_test_no_leaf(struct kunit *test)
+{
+	struct cfph_map *map = cfph_test_map(test, 4);
+	u64 changes = le64_to_cpu(map->header->changes);
+	void *leaf = cfph_alloc_page(), *none = NULL;
+	__le64 dir = map->header->dir[0];
+
+	KUNIT_ASSERT_NOT_NULL(test, leaf);
+	spin_lock(&cfph_leaf_lock);
+	KUNIT_EXPECT_FALSE(test, cfph_map_add_leaf(map, 4, &leaf, &none));
+	KUNIT_EXPECT_FALSE(test, cfph_map_add_leaf(map, ULONG_MAX, &leaf, &none));
+	KUNIT_EXPECT_FALSE(test, cfph_map_add_leaf(map, 0, &none, &none));
+	map->header->dir[0] = 0;
+	KUNIT_EXPECT_FALSE(test, cfph_map_add_leaf(map, 0, &leaf, &none));
+	map->header->dir[0] = dir;
+	spin_unlock(&cfph_leaf_lock);
+	KUNIT_EXPECT_NOT_NULL(test, leaf);
+	free_page((unsigned long)leaf);
+	KUNIT_EXPECT_EQ(test, map->leaves, 1);
+	KUNIT_EXPECT_EQ(test, le64_to_cpu(map->header->changes), changes);
+	cfph_map_free(map);
 }
 
 static void cfph_test_directory(struct kunit *test)
@@ -143,6 +230,8 @@ static struct kunit_case cfph_map_test_cases[] = {
 	KUNIT_CASE(cfph_test_word_mask),
 	KUNIT_CASE_SLOW(cfph_test_bits_update),
 	KUNIT_CASE(cfph_test_directory),
+	KUNIT_CASE(cfph_test_header),
+	KUNIT_CASE(cfph_test_no_leaf),
 	KUNIT_CASE(cfph_test_high_pfn),
 	KUNIT_CASE(cfph_test_changed),
 	{}

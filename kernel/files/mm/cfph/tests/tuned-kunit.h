@@ -256,7 +256,7 @@ static void cfph_tuned_rate(struct kunit *test)
 	cfph_get_tunables(&t);
 	t.rate_kibps = 1;
 	cfph_tuned_set(test, &t);
-	/* Registration does not wait. */
+	/* STARTED does not wait. */
 	cfph_test_start(h, CFPH_TEST_ID);
 	KUNIT_EXPECT_FALSE(test, cfph_tuned_throttled(h));
 

@@ -16,45 +16,34 @@
 #include "standard-headers/linux/virtio_balloon_cfph.h"
 
 #define VIRTIO_BALLOON_CFPH_PROP            "continuous-free-page-hint"
-#define VIRTIO_BALLOON_CFPH_START_WAIT_PROP "cfph-start-wait-ms"
 #define VIRTIO_BALLOON_CFPH_LOOK_PROP       "cfph-look-percent"
 #define VIRTIO_BALLOON_CFPH_STATUS_PROP     "cfph-status"
+
+#define VIRTIO_BALLOON_CFPH_LOOK_MAX_PERCENT  100
+
+/* What breaks rules on purpose is there only if QEMU is configured so. */
+#ifdef CONFIG_CFPH_MUTANTS
 #define VIRTIO_BALLOON_CFPH_MUTANT_PREFIX   "x-cfph-debug-"
 #define VIRTIO_BALLOON_CFPH_MISBEHAVE_PROP  "x-cfph-debug-misbehave"
 #define VIRTIO_BALLOON_CFPH_MISDEEDS_PROP   "x-cfph-debug-misdeeds"
-
-#define VIRTIO_BALLOON_CFPH_START_WAIT_MAX_MS 1000
-#define VIRTIO_BALLOON_CFPH_LOOK_MAX_PERCENT  100
 
 /* A property that breaks a rule; enum RamCfphMutant. */
 #define DEFINE_VIRTIO_BALLOON_CFPH_MUTANT(_name, _mutant)               \
     DEFINE_PROP_BIT(VIRTIO_BALLOON_CFPH_MUTANT_PREFIX _name,            \
                     VirtIOBalloon, cfph.mutants,                        \
                     RAM_CFPH_MUTANT_##_mutant, false)
-
-/* How far the current migration's START has got. */
-typedef enum VirtIOBalloonCFPHPhase {
-    /* No migration, or the guest cannot be asked. */
-    VIRTIO_BALLOON_CFPH_IDLE,
-    /* The migration thread has asked, the main loop has not run yet. */
-    VIRTIO_BALLOON_CFPH_ASKED,
-    /* START could not be sent: VM stopped, or no buffer; sent later. */
-    VIRTIO_BALLOON_CFPH_UNSENT,
-    /* START is with the guest. */
-    VIRTIO_BALLOON_CFPH_SENT,
-    /* The guest has answered, and a map is registered or has been. */
-    VIRTIO_BALLOON_CFPH_STARTED,
-} VirtIOBalloonCFPHPhase;
+#endif
 
 typedef struct VirtIOBalloonCFPH {
     /* Properties. */
-    uint32_t start_wait_ms;
     uint32_t look_percent;
+#ifdef CONFIG_CFPH_MUTANTS
     uint32_t mutants;
     char *debug_misbehave;
 
     /* Set: that file has the queues, and all that follows is unused. */
     struct VirtIOBalloonCFPHMisbehave *misbehave;
+#endif
 
     VirtQueue *cmd_vq, *msg_vq;
     QEMUBH *bh;
@@ -63,32 +52,34 @@ typedef struct VirtIOBalloonCFPH {
 
     /* DRIVER_OK is set and the queues are where the driver thinks. */
     bool ready;
+    /* Once in the life of a driver. */
     bool rule_logged, malformed_logged, short_cmd_logged;
     /* The guest has seen START and has not seen STOP; migrated. */
     bool session_active;
+    /* The guest has said STARTED in this session. */
+    bool answered;
     /* Commands that wait for a buffer or for the VM to run. */
     bool stop_pending, start_pending, round_pending;
+    bool migrating;
     uint32_t stop_id, round;
-    /* The registration that is being put together. */
-    RamCfphMap *reg;
-    size_t reg_leaves;
-    /* This migration's guest has broken a rule: do not listen any more. */
-    bool distrusted;
+    uint32_t migration_id;      /* migrated */
     uint64_t next_sequence;
     uint64_t page_budget;
 
     /* Protects what follows; see the lock order in migration/cfph.h. */
     QemuMutex lock;
-    QemuCond answered;
-    VirtIOBalloonCFPHPhase phase;
-    bool migrating;
-    uint32_t migration_id;      /* migrated */
-    /* Published: the guest has said STARTED.  Never set without migrating. */
-    RamCfphMap *map;
+    /* The registration, both 0: none; migrated. */
+    uint64_t map_generation, map_header;
+    /* Why there is none, or why it was not used when it was read last. */
+    FreePageHintsReason map_reason;
+    bool bad_map_logged;
+    uint64_t leaves;
+    /* What the guest has said and the migration thread has not seen. */
     GArray *deltas;
+    uint32_t nr_deltas;
     uint64_t delta_pages;
 
-    /* Counters, for the status property. */
+    /* Counters, for the status property; bad_maps under the lock. */
     struct {
         uint64_t commands;
         uint64_t messages;
@@ -96,19 +87,28 @@ typedef struct VirtIOBalloonCFPH {
         uint64_t ignored;
         uint64_t lost;
         uint64_t registrations;
+        uint64_t bad_maps;
         uint64_t deltas;
         uint64_t dropped_deltas;
         uint64_t passes;
-        const char *wait;
-        uint64_t wait_us;
-        const char *forgotten;
-        uint32_t round;
     } stat;
 } VirtIOBalloonCFPH;
 
 struct VirtIOBalloon;
 
+/* Does the device break the rule?  Never, unless QEMU is configured so. */
+static inline bool virtio_balloon_cfph_mutant(const VirtIOBalloonCFPH *c,
+                                              RamCfphMutant mutant)
+{
+#ifdef CONFIG_CFPH_MUTANTS
+    return c->mutants & BIT(mutant);
+#else
+    return false;
+#endif
+}
+
 void virtio_balloon_cfph_instance_init(Object *obj);
+void virtio_balloon_cfph_instance_finalize(Object *obj);
 /* Properties only; adds no queue.  False and @errp set if they contradict. */
 bool virtio_balloon_cfph_check(struct VirtIOBalloon *s, Error **errp);
 /* Adds the queues, after all others of the device. */
@@ -117,14 +117,30 @@ void virtio_balloon_cfph_unrealize(struct VirtIOBalloon *s);
 void virtio_balloon_cfph_reset(struct VirtIOBalloon *s);
 void virtio_balloon_cfph_set_status(struct VirtIOBalloon *s, uint8_t status);
 void virtio_balloon_cfph_queue_reset(VirtIODevice *vdev, uint32_t queue_index);
+/* The device's state is about to be loaded, whatever that has of ours. */
+int virtio_balloon_cfph_pre_load(void *opaque);
 
-/* Between the device's files; BQL held. */
-bool virtio_balloon_cfph_message(struct VirtIOBalloon *s, const void *buf,
-                                 size_t size);
-/* Whatever is registered is not believed from now on. */
-void virtio_balloon_cfph_forget(struct VirtIOBalloon *s, const char *why);
-/* The same, even if a mutant forgets nothing: something takes its place. */
-void virtio_balloon_cfph_drop(struct VirtIOBalloon *s, const char *why);
+/* --- between the device's files --- */
+
+/* One message of the guest, a private copy of @size bytes.  BQL held. */
+void virtio_balloon_cfph_message(struct VirtIOBalloon *s, const void *buf,
+                                 size_t size, bool writable);
+/*
+ * Whatever is registered is not believed from now on.  @reason is what read_map
+ * says until there is another one.
+ */
+void virtio_balloon_cfph_forget(struct VirtIOBalloon *s,
+                                FreePageHintsReason reason, const char *why);
+/* The same, even if a mutant forgets nothing.  Lock held. */
+void virtio_balloon_cfph_drop(struct VirtIOBalloon *s,
+                              FreePageHintsReason reason, const char *why);
+/* The driver cannot have a map, as things are; NONE if it can.  Any thread. */
+FreePageHintsReason virtio_balloon_cfph_no_driver(struct VirtIOBalloon *s);
+/* RamCfphProviderOps.read_map */
+FreePageHintsReason virtio_balloon_cfph_read_map(void *opaque,
+                                                 const RamCfphLayout *layout,
+                                                 const unsigned long **leaf,
+                                                 size_t nr);
 void virtio_balloon_cfph_get_status(Object *obj, Visitor *v, const char *name,
                                     void *opaque, Error **errp);
 

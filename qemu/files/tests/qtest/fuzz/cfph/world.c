@@ -16,9 +16,12 @@
 #include "exec/page-vary.h"
 #include "exec/ramlist.h"
 #include "migration/misc.h"
+#include "qapi/qapi-events-migration.h"
 #include "migration/vmstate.h"
 #include "standard-headers/linux/virtio_balloon_cfph.h"
+#include "hw/virtio/virtio-balloon-cfph-misbehave.h"
 #include "system/runstate.h"
+#include "migration/migration.h"
 #include "migration/migration-stats.h"
 #include "migration/options.h"
 #include "migration/ram.h"
@@ -167,9 +170,42 @@ MigMode migrate_mode(void)
     return world.cpr ? MIG_MODE_CPR_REBOOT : MIG_MODE_NORMAL;
 }
 
+bool migrate_auto_converge(void)
+{
+    return false;
+}
+
+bool migrate_x_free_page_hints(void)
+{
+    return !world.parameter_off;
+}
+
+MigrationState *migrate_get_current(void)
+{
+    static MigrationState state = { .vm_old_state = RUN_STATE_RUNNING };
+
+    return &state;
+}
+
+uint64_t ram_bytes_remaining(void)
+{
+    return world.dirty_pages * PAGE;
+}
+
+void qapi_event_send_x_migration_free_page_hints(FreePageHintsStatus status,
+                                                 FreePageHintsReason reason)
+{
+}
+
+bool bql_locked(void)
+{
+    return true;
+}
+
 bool runstate_check(RunState state)
 {
-    return state == (world.save_vm ? RUN_STATE_SAVE_VM :
+    return state == (world.panicked ? RUN_STATE_GUEST_PANICKED :
+                     world.save_vm ? RUN_STATE_SAVE_VM :
                      world.running ? RUN_STATE_RUNNING :
                      RUN_STATE_FINISH_MIGRATE);
 }
@@ -180,7 +216,7 @@ bool runstate_is_running(void)
 }
 
 /* Named by the device's vmstate, which nobody saves. */
-const VMStateInfo vmstate_info_uint32, vmstate_info_bool;
+const VMStateInfo vmstate_info_uint32, vmstate_info_uint64, vmstate_info_bool;
 
 /* The compiler was told to call this instead: nobody reads so much. */
 void fuzz_info_report(const char *fmt, ...)
@@ -188,6 +224,21 @@ void fuzz_info_report(const char *fmt, ...)
 }
 
 /* --- virtio --- */
+
+#ifdef CONFIG_CFPH_MUTANTS
+bool virtio_balloon_cfph_misbehave_realize(VirtIOBalloon *s)
+{
+    return false;
+}
+
+void virtio_balloon_cfph_misbehave_unrealize(VirtIOBalloon *s)
+{
+}
+
+void virtio_balloon_cfph_misbehave_set_status(VirtIOBalloon *s, uint8_t status)
+{
+}
+#endif
 
 Object *object_dynamic_cast_assert(Object *obj, const char *type,
                                    const char *file, int line, const char *func)
@@ -248,6 +299,14 @@ void qemu_bh_delete(QEMUBH *bh)
     g_free(bh);
 }
 
+void world_set_status(uint8_t status)
+{
+    virtio_balloon_cfph_set_status(world.s, status);
+    world.s->parent_obj.status = status;
+    /* As virtio_reset() does. */
+    world.s->parent_obj.broken &= status != 0;
+}
+
 void world_run_bh(void)
 {
     for (int i = 0; world.bh_scheduled; i++) {
@@ -299,6 +358,7 @@ void *virtqueue_pop(VirtQueue *vq, size_t size)
         elem->out_sg[i].iov_base = (uint8_t *)world.msg + begin;
         elem->out_sg[i].iov_len = end - begin;
     }
+    elem->in_num = world.msg_writable;
     world.msg = NULL;
     return elem;
 }
@@ -350,7 +410,7 @@ static void block_up(int i)
     QLIST_INSERT_HEAD_RCU(&ram_list.blocks, &b->rb, next);
 }
 
-void world_up(void)
+void world_up(unsigned look_percent)
 {
     memset(&world, 0, sizeof(world));
     memset(&mig_stats, 0, sizeof(mig_stats));
@@ -365,6 +425,7 @@ void world_up(void)
     world.s->parent_obj.vm_running = true;
     world.s->host_features = BIT_ULL(VIRTIO_BALLOON_F_CFPH);
     world.s->parent_obj.guest_features = BIT_ULL(VIRTIO_BALLOON_F_CFPH);
+    world.s->cfph.look_percent = look_percent;
     virtio_balloon_cfph_instance_init((Object *)world.s);
     virtio_balloon_cfph_realize(world.s);
 }
@@ -372,8 +433,7 @@ void world_up(void)
 void world_down(void)
 {
     virtio_balloon_cfph_unrealize(world.s);
-    qemu_cond_destroy(&world.s->cfph.answered);
-    qemu_mutex_destroy(&world.s->cfph.lock);
+    virtio_balloon_cfph_instance_finalize((Object *)world.s);
     g_free(world.s);
     qemu_mutex_destroy(&world.bitmap_mutex);
     for (int i = 0; i < NR_BLOCKS; i++) {

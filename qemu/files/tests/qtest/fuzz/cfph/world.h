@@ -28,7 +28,8 @@ typedef enum Stage {
     STAGE_IDLE,         /* no migration */
     STAGE_GATED,        /* one that must not be filtered */
     STAGE_ACTIVE,
-    STAGE_DECIDED,      /* the final sync is over, or all was put back */
+    STAGE_DECIDED,      /* the switchover is over */
+    STAGE_POSTCOPY,     /* deferred bits are marks now */
 } Stage;
 
 typedef struct World {
@@ -42,11 +43,12 @@ typedef struct World {
     const uint8_t *msg;
     size_t msg_len;
     unsigned msg_parts;
+    bool msg_writable;
     unsigned cmd_bufs;
     size_t cmd_len;
 
     bool running;
-    bool colo, background_snapshot, save_vm, cpr;
+    bool colo, background_snapshot, save_vm, cpr, parameter_off, panicked;
     Stage stage;
     uint64_t dirty_pages;
     QemuMutex bitmap_mutex;
@@ -55,8 +57,11 @@ typedef struct World {
 
 extern World world;
 
-void world_up(void);
+/* @look_percent: the property of the device */
+void world_up(unsigned look_percent);
 void world_down(void);
+/* The driver, or a reset, changes the device's status. */
+void world_set_status(uint8_t status);
 /* Let the main loop run until nothing is scheduled any more. */
 void world_run_bh(void);
 
