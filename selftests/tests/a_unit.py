@@ -2,6 +2,7 @@
 """Tests that need no migration: KUnit, qtest, fpctl's own."""
 
 import os
+import shutil
 import subprocess
 
 from cfphtest import config, guest
@@ -83,6 +84,12 @@ def qtest_cfph_hostile(ctx):
     qtest(ctx, "virtio-balloon-cfph-hostile-test", 500)
 
 
+@test("qtest-cfph-ways", 520)
+def qtest_cfph_ways(ctx):
+    """The device's qtest: every way in which memory is written out."""
+    qtest(ctx, "virtio-balloon-cfph-ways-test", 500)
+
+
 @test("qtest-cfph-rules", 260)
 def qtest_cfph_rules(ctx):
     """Each rule of the argument kept, and broken: no mutant survives."""
@@ -90,6 +97,17 @@ def qtest_cfph_rules(ctx):
     for name in result.passed:
         if "/broken-" in name:
             ctx.say(f"caught: {name}")
+
+
+@test("qemu-product", 120)
+def qemu_product(ctx):
+    """The QEMU for users has no mutant and no misbehaving device in it."""
+    code, text = run(ctx, "product",
+                     [os.path.join(config.top(), "qemu/check-product.sh"),
+                      config.qemu_product(), config.qemu()], 110)
+    need(code == 0, f"exit code {code}: {text[-400:]}")
+    for line in text.splitlines():
+        ctx.say(line)
 
 
 @test("qtest-dirty-log", 240)
@@ -138,3 +156,152 @@ def fpctl_unit(ctx):
                                     f"O={config.out_dir('fpctl')}"], 230,
                      env=env)
     need(code == 0, f"exit code {code}: " + text[-400:])
+
+
+MODEL = "Documentation/mm/cfph/model/run.sh"
+
+
+@test("model", 900)
+def model(ctx):
+    """The model of the argument: verified, and every mutant refuted."""
+    code, text = run(ctx, "model", [os.path.join(config.top(), MODEL),
+                                    os.path.join(ctx.logs, "model")], 880)
+    judge(ctx, text)
+    need(code == 0, f"exit code {code}")
+
+
+# What a verifier says; VERIFIED is the end of a search without an error.
+VERIFIED = """
+State-vector 48 byte, depth reached 99, errors: 0
+   500000 states, stored
+pan: elapsed time 1 seconds
+"""
+REFUTED = """pan:1: assertion violated fresh (at depth 9)
+pan: wrote cfph.pml.trail
+Warning: Search not completed
+""" + VERIFIED.replace("errors: 0", "errors: 1")
+NO_ASSERTION = REFUTED.replace("assertion violated fresh",
+                               "invalid end state")
+
+
+class Toolchain:
+    """Stub spin and gcc, and the verifier that they "build", in a directory."""
+
+    def __init__(self, directory):
+        self.bin = os.path.join(directory, "bin")
+        self.work = os.path.join(directory, "work")
+        self.directory = directory
+        os.makedirs(self.bin, exist_ok=True)
+
+    def stub(self, name, script):
+        path = os.path.join(self.bin, name)
+        with open(path, "w", encoding="ascii") as out:
+            out.write(f"#!/bin/sh\n{script}\n")
+        os.chmod(path, 0o755)
+
+    def fill(self, pan, spin=None, gcc=None):
+        """`pan` is what the verifier does: a line of shell."""
+        with open(os.path.join(self.directory, "pan"), "w",
+                  encoding="ascii") as out:
+            out.write(f"#!/bin/sh\n{pan}\n")
+        os.chmod(os.path.join(self.directory, "pan"), 0o755)
+        self.stub("spin", "echo x >pan.c" if spin is None else spin)
+        self.stub("gcc", f"cp {self.directory}/pan pan" if gcc is None
+                  else gcc)
+
+
+def says(text, trail=False, code=0):
+    """Shell for a verifier that prints this."""
+    wrote = "echo x >cfph.pml.trail; " if trail else ""
+    return f"{wrote}cat <<'END'\n{text}\nEND\nexit {code}"
+
+
+@test("model-runner", 120)
+def model_runner(ctx):
+    """The model's runner: every lie of spin, gcc and verifier is a failure."""
+    tools = Toolchain(ctx.logs)
+
+    def rows(path, names):
+        code, text = run(ctx, "runner",
+                         [os.path.join(config.top(), MODEL), tools.work,
+                          *names], 60, env=dict(os.environ, PATH=path))
+        result = Parsed(text)
+        last = text.splitlines()[-1]
+        need(last == f"{len(result.passed)} passed, {len(result.failed)} "
+             "failed, 0 skipped", f"last line: {last}")
+        need(result.planned == len(result.passed) + len(result.failed),
+             f"{result.planned} planned: {text}")
+        need((code == 0) == (not result.failed), f"exit code {code}: {text}")
+        return result
+
+    path = tools.bin + ":" + os.environ["PATH"]
+    true, mutant = ["LIVE-USE"], ["LIVE-M_STALE_FINAL"]
+    honest = [(true, says(VERIFIED)), (mutant, says(REFUTED, trail=True))]
+    for names, pan in honest:
+        tools.fill(pan)
+        need(not rows(path, names).failed, f"{names}: an honest verdict failed")
+
+    early = VERIFIED.replace("pan: elapsed time 1 seconds\n", "")
+    lies = {
+        "a mutant that survives": (mutant, says(VERIFIED)),
+        "a mutant without a trail": (mutant, says(REFUTED)),
+        "a mutant stopped by something else":
+            (mutant, says(NO_ASSERTION, trail=True)),
+        "a mutant out of depth":
+            (mutant, says("error: max search depth too small\n" + REFUTED,
+                          trail=True)),
+        "a counterexample": (true, says(REFUTED, trail=True)),
+        "a blocked model": (true, says(VERIFIED.replace("500000", "12"))),
+        "out of depth":
+            (true, says("error: max search depth too small\n" + VERIFIED)),
+        "not completed":
+            (true, says("Warning: Search not completed\n" + VERIFIED)),
+    }
+    for names, whole in ((true, VERIFIED), (mutant, REFUTED)):
+        trail = names is mutant
+        lies |= {
+            f"{names}: nothing said": (names, says("", trail)),
+            f"{names}: no end": (names, says(
+                early if names is true else
+                REFUTED.replace("pan: elapsed time 1 seconds\n", ""), trail)),
+            f"{names}: exit code 1": (names, says(whole, trail, 1)),
+            f"{names}: killed": (names, says(whole, trail, 0).replace(
+                "exit 0", "kill -9 $$")),
+            f"{names}: out of memory": (names, says(
+                "pan: out of memory\n" + whole, trail)),
+        }
+    for about, (names, pan) in lies.items():
+        tools.fill(pan)
+        need(rows(path, names).failed, f"{about}: passed")
+
+    for names, pan in honest:
+        for tool in ("spin", "gcc"):
+            for about, script in (("fails", "exit 1"), ("does nothing", ":")):
+                tools.fill(pan, **{tool: script})
+                need(rows(path, names).failed,
+                     f"{names}: {tool} {about}: passed")
+
+    # Absent: a PATH with what the runner needs, then without one of them.
+    for name in ("sh", "cat", "cp", "date", "dirname", "grep", "mkdir", "rm",
+                 "sed", "sort", "timeout", "tr"):
+        link = os.path.join(tools.bin, name)
+        if not os.path.lexists(link):
+            os.symlink(shutil.which(name), link)
+    for names, pan in honest:
+        tools.fill(pan)
+        need(not rows(tools.bin, names).failed, f"{names}: failed, bare PATH")
+        for tool in ("spin", "gcc"):
+            tools.fill(pan)
+            os.remove(os.path.join(tools.bin, tool))
+            need(rows(tools.bin, names).failed, f"{names}: no {tool}: passed")
+
+    tools.fill(says(VERIFIED))
+    code, _ = run(ctx, "runner", [os.path.join(config.top(), MODEL), tools.work,
+                                  "LIVE-M_NONSENSE"], 60,
+                  env=dict(os.environ, PATH=path))
+    need(code != 0, "a row that does not exist: passed")
+    every = rows(path, [])
+    survivors = [n for n in every.passed if "-M_" in n]
+    need(not survivors, f"passed without a counterexample: {survivors}")
+    need(len(every.failed) > 30, f"only {len(every.failed)} mutants ran")
+    ctx.say(f"{len(lies)} lies told, {len(every.failed)} mutants survived stubs")

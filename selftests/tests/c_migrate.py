@@ -5,7 +5,7 @@ from cfphtest import config, guest
 from cfphtest.integrity import (CRAWL, SLOW, arrive, check_stopped_map,
                                 compare, integrity, load, long_round,
                                 need_hints, resume, several_rounds, verify)
-from cfphtest.migrate import MBPS100, UNLIMITED, Migration
+from cfphtest.migrate import MBPS100, TCP, UNLIMITED, Migration
 from cfphtest.registry import need, test
 
 
@@ -30,7 +30,7 @@ def migrate_long_round(ctx):
 @test("migrate-q35")
 def migrate_q35(ctx):
     """q35, four vCPUs, over TCP."""
-    integrity(ctx, ctx.spec(machine="q35", smp=4), tcp=True)
+    integrity(ctx, ctx.spec(machine="q35", smp=4), by=TCP)
 
 
 @test("migrate-idle")
@@ -164,6 +164,16 @@ def migrate_postcopy(ctx):
     ctx.say(f"{info['ram']['postcopy-requests']} requests of the destination")
     verify(ctx, dst)
     guest.check_console(src)
+
+
+@test("migrate-paused", 240)
+def migrate_paused(ctx):
+    """A guest that was stopped under load before the migration began."""
+    src, dst = ctx.pair(ctx.spec())
+    load(src)
+    src.qmp("stop")
+    need_hints(ctx, Migration(src, dst).start().finish())
+    arrive(ctx, src, dst)
 
 
 @test("migrate-cancel", 240)

@@ -9,10 +9,11 @@ memories, or the guest itself, finds wrong.  A mutant that survives is a
 failure.
 """
 
-from cfphtest import guest, oracle
+from cfphtest import guest, late, oracle
 from cfphtest.agent import AgentError
 from cfphtest.integrity import (CRAWL, load, long_round, say_hints,
                                 several_rounds)
+from cfphtest.postcopy import allocate, crawl_to_postcopy
 from cfphtest.registry import Failure, need, test
 from cfphtest.vm import VMError
 
@@ -152,3 +153,25 @@ def mutant_keep_registration(ctx):
                                      "x-cfph-debug-no-header-check=on"]),
          late_driver,
          way=lambda src, dst: several_rounds(src, dst, middle=reset))
+
+
+@test("mutant-no-limit", 240)
+def mutant_no_limit(ctx):
+    """All that is left is sent, however long it takes: breaks the bound."""
+    _, _, info = late.migrate_late(ctx, late.fpctl_stop, balloon_opts=[
+        "x-cfph-debug-no-limit=on"])
+    if info["ram"]["downtime-bytes"] <= late.MOST:
+        raise Survived(f"within the limit: {info['ram']}")
+
+
+@test("mutant-postcopy-drop", 240)
+def mutant_postcopy_drop(ctx):
+    """Postcopy begins with pages that nobody ever sends: the guest hangs."""
+    migration = crawl_to_postcopy(
+        ctx, balloon_opts=["x-cfph-debug-postcopy-drop=on"])
+    try:
+        allocate(migration)
+    except (AgentError, VMError) as err:
+        ctx.say(f"caught: {str(err)[:300]}")
+        return
+    raise Survived("the guest has got all the pages that it wanted")

@@ -22,6 +22,11 @@ def qemu():
     return _path("QEMU")
 
 
+def qemu_product():
+    """The same without what breaks rules on purpose."""
+    return _path("QEMU_PRODUCT")
+
+
 def qemu_img():
     return _path("QEMU_IMG")
 

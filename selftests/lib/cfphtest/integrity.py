@@ -80,9 +80,41 @@ def check_stopped_map(ctx, vm):
 
 
 def wait_registered(src):
-    """Until the device has the guest's map, in the middle of a migration."""
+    """Until the device has the map of the kernel that runs now."""
     wait_for(lambda: guest.cfph_status(src)["registered"],
              f"{src.name}: no map registered")
+
+
+def need_map(vm):
+    """The device has a map, with no migration and nobody asking."""
+    status = guest.cfph_status(vm)
+    need(status["registered"], f"{vm.name}: no map is registered: {status}")
+
+
+def trim_lists(vm):
+    """Have the guest give back what its per-cpu lists hold for who allocates next.
+
+    That is not free for us.  It goes of itself within seconds or minutes, or when a
+    session begins; so there is one, which comes to nothing.
+    """
+    passes = guest.cfph_status(vm)["passes"]
+    migration = Migration(vm, None, bandwidth=CRAWL, downtime_ms=1).start()
+    wait_for(lambda: guest.cfph_status(vm)["passes"] > passes,
+             f"{vm.name}: no pass has been made")
+    need(migration.cancel() == "cancelled", "not cancelled")
+
+
+def go_on(vm):
+    """A guest that has been migrated away, or saved, runs here again."""
+    def done():
+        try:
+            vm.qmp("cont")
+            return True
+        except vm.QMPExecuteError as err:
+            # "completed" is told a moment before that is over
+            need("not finalized yet" in str(err), str(err))
+            return False
+    wait_for(done, f"{vm.name}: the migration is not finalized")
 
 
 def resume(dst):

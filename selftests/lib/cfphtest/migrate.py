@@ -11,6 +11,10 @@ UNLIMITED = 1 << 40
 
 ENDED = ("completed", "failed", "cancelled")
 
+# Ways to get there; through the last three the destination gets it afterwards.
+UNIX, TCP, FILE, EXEC, FD = "unix", "tcp", "file", "exec", "fd"
+STORED = (FILE, EXEC, FD)
+
 
 class MigrationFailed(VMError):
     """It ended, but not with "completed"."""
@@ -21,30 +25,55 @@ def _status(*wanted):
                       e["data"]["status"] in wanted)
 
 
+def configure(vm, caps=(), params=None):
+    """Capabilities and parameters, beside those that it has."""
+    if caps:
+        vm.qmp("migrate-set-capabilities", capabilities=[
+            {"capability": cap, "state": True} for cap in caps])
+    if params:
+        vm.qmp("migrate-set-parameters", **params)
+
+
+def stored_uri(vm, by, path, mode):
+    """How @vm writes ("w") a stored migration to @path, or reads ("r") it."""
+    if by == EXEC:
+        return f"exec:cat {'>' if mode == 'w' else '<'}{path}"
+    if by == FD:
+        with open(path, mode + "b") as file:
+            vm.give_fd("migration", file.fileno())
+        return "fd:migration"
+    return f"file:{path}"
+
+
+def arrive_from(vm, by, path, limit=120):
+    """The guest of a stored migration."""
+    vm.qmp("migrate-incoming", uri=stored_uri(vm, by, path, "r"))
+    event = vm.wait_event(_status(*ENDED), limit)
+    if event["data"]["status"] != "completed":
+        raise MigrationFailed(f"{vm.name} does not arrive from {path}: "
+                              f"{vm.said().strip()[-300:]}")
+
+
 class Migration:
     """One migration from src to dst; dst was started with incoming=True.
 
-    Without a dst it goes nowhere, and is there to be cancelled.
+    Without a dst what is sent goes to @path, or nowhere.
     """
 
     def __init__(self, src, dst, bandwidth=UNLIMITED, downtime_ms=300,
-                 caps=(), params=None, tcp=False, file=False):
+                 caps=(), params=None, by=UNIX, path=None):
         self.src, self.dst = src, dst
+        self._by = by
         # In a directory that goes when the destination goes.
-        self.uri = ("exec:cat >/dev/null" if not dst else
-                    "tcp:127.0.0.1:0" if tcp else
-                    ("file:" if file else "unix:") +
-                    os.path.join(dst.tmp, "migration"))
-        self._tcp = tcp
-        self._file = file       # the destination reads it when it is complete
-        caps = [{"capability": c, "state": True} for c in caps]
-        if caps:
-            for vm in filter(None, (src, dst)):
-                vm.qmp("migrate-set-capabilities", capabilities=caps)
+        self._path = path or (os.path.join(dst.tmp, "migration") if dst else
+                              "/dev/null")
+        if not dst and by not in STORED:
+            self._by = EXEC
+        configure(src, caps)
         self.set(max_bandwidth=bandwidth, downtime_limit=downtime_ms,
                  **(params or {}))
-        if params and dst:
-            dst.qmp("migrate-set-parameters", **params)
+        if dst:
+            configure(dst, caps, params)
 
     def set(self, **params):
         self.src.qmp("migrate-set-parameters", **params)
@@ -52,14 +81,25 @@ class Migration:
     def start(self):
         self.src.take_events()
         self.src.events.clear()
-        if self.dst and not self._file:
-            self.dst.qmp("migrate-incoming", uri=self.uri)
-        uri = self.uri
-        if self._tcp:
+        if self._by in STORED:
+            uri = stored_uri(self.src, self._by, self._path, "w")
+        else:
+            uri = ("tcp:127.0.0.1:0" if self._by == TCP else
+                   f"unix:{self._path}")
+            self.dst.qmp("migrate-incoming", uri=uri)
+        if self._by == TCP:             # which port it has got
             address = self.dst.qmp("query-migrate")["socket-address"][0]
             uri = f"tcp:127.0.0.1:{address['port']}"
         self.src.qmp("migrate", uri=uri)
         return self
+
+    def wait_status(self, *wanted, limit=60):
+        """Until it is in one of these states; which one it is."""
+        event = self.src.wait_event(_status(*wanted, *ENDED), limit)
+        status = event["data"]["status"]
+        if status not in wanted:
+            raise MigrationFailed(f"{status}, not {' or '.join(wanted)}")
+        return status
 
     def wait_pass(self, number, limit=60):
         """Until `number` dirty-bitmap syncs have been made."""
@@ -73,9 +113,14 @@ class Migration:
         return self
 
     def wait_end(self, limit=120):
-        """'completed', 'failed' or 'cancelled'."""
-        event = self.src.wait_event(_status(*ENDED), limit)
-        return event["data"]["status"]
+        """'completed', 'failed' or 'cancelled'; a pause before the switchover,
+        and another one if that is taken back, is cut short."""
+        while True:
+            event = self.src.wait_event(_status("pre-switchover", *ENDED),
+                                        limit)
+            if event["data"]["status"] != "pre-switchover":
+                return event["data"]["status"]
+            self.src.qmp("migrate-continue", state="pre-switchover")
 
     def finish(self, limit=120):
         """Wait for success on both sides; returns query-migrate."""
@@ -83,12 +128,13 @@ class Migration:
         info = self.info()
         if status != "completed":
             raise MigrationFailed(
-                f"migration {status}: {info.get('error-desc', 'no reason')}; "
-                f"source: {self.src.said().strip()[-300:]}; "
-                f"destination: {self.dst.said().strip()[-300:]}")
-        if self._file:
-            self.dst.qmp("migrate-incoming", uri=self.uri)
-        self.dst.wait_event(_status("completed"), limit)
+                f"migration {status}: {info.get('error-desc', 'no reason')}; " +
+                "; ".join(f"{vm.name}: {vm.said().strip()[-300:]}"
+                          for vm in (self.src, self.dst) if vm))
+        if self.dst and self._by in STORED:
+            arrive_from(self.dst, self._by, self._path, limit)
+        elif self.dst:
+            self.dst.wait_event(_status("completed"), limit)
         return info
 
     def cancel(self, limit=30):

@@ -176,20 +176,79 @@ class FreePages:
                    for section in sections)
 
 
-def decided_leaves(vm):
-    """registered_leaves() if the decision was made from that map, else {}."""
-    decided = re.findall(r"ram_cfph_decide .* refused='(.*)' ",
+MAGIC = b"cfphmap2"
+VERSION = 2
+READY = 1
+HEADER = struct.Struct("<8sQIIQI28x")   # magic generation state version ...
+DIRS_MAX = (PAGE - HEADER.size) // 8
+DIR_LEAVES = PAGE // 8
+
+
+def registered_header(vm):
+    """Address of the header page of the newest map, as the device was told.
+
+    None if this QEMU was told of none since it forgot the last one: there may be
+    one that has come with the guest.
+    """
+    told = re.findall(r"virtio_balloon_cfph_(map|unmap|forget) .*"
+                      r"generation=\w+(?: header_addr=0x([0-9a-f]+))?",
+                      vm.trace_text())
+    return int(told[-1][1], 16) if told and told[-1][0] == "map" else None
+
+
+def _header(dump, addr):
+    """The number of its directory pages; None if there is no map that is kept."""
+    page = dump.read(addr, HEADER.size)
+    magic, generation, state, version, _changes, dirs = HEADER.unpack(page)
+    if (magic, state, version) != (MAGIC, READY, VERSION):
+        return None
+    return dirs if generation and dirs <= DIRS_MAX else None
+
+
+def _find_header(vm, dump):
+    """The header page of a guest that was brought here, by its looks.
+
+    A page that is free may look like one, too: what it holds is from before.
+    """
+    found = []
+    for start, _, data in dump.parts:
+        at = data.find(MAGIC)
+        while at >= 0:
+            if at % PAGE == 0 and _header(dump, start + at) is not None:
+                found.append(start + at)
+            at = data.find(MAGIC, at + 1)
+    if len(found) > 1:
+        pages = FreePages(vm, dump)
+        found = [addr for addr in found if not pages.is_free(addr // PAGE)]
+    if len(found) > 1:
+        raise OracleError(f"more than one map: {[hex(a) for a in found]}")
+    return found[0] if found else None
+
+
+def _addresses(dump, addr, count):
+    return struct.unpack(f"<{count}Q", dump.read(addr, count * 8))
+
+
+def map_leaves(vm, dump):
+    """{first pfn: address} of the map that is registered, {} if none is kept."""
+    addr = registered_header(vm) or _find_header(vm, dump)
+    dirs = addr and _header(dump, addr)
+    if not dirs:
+        return {}
+    leaves = {}
+    for i, page in enumerate(_addresses(dump, addr + HEADER.size, dirs)):
+        for j, leaf in enumerate(_addresses(dump, page, DIR_LEAVES)
+                                 if page else ()):
+            if leaf:
+                leaves[(i * DIR_LEAVES + j) * SECTION_PAGES] = leaf
+    return leaves
+
+
+def decided_leaves(vm, dump):
+    """map_leaves() if pages were left out by that map, else {}."""
+    decided = re.findall(r"ram_cfph_decide .*skipped_pages=(\d+)",
                          vm.trace_text())
-    return registered_leaves(vm) if decided and not decided[-1] else {}
-
-
-def registered_leaves(vm):
-    """{first pfn: address} of the newest map, from the device's trace."""
-    text = vm.trace_text()
-    text = text[text.rfind("virtio_balloon_cfph_register"):]
-    return {int(pfn, 16): int(addr, 16) for pfn, addr in re.findall(
-        r"virtio_balloon_cfph_leaf .*first_pfn=0x([0-9a-f]+) "
-        r"addr=0x([0-9a-f]+)", text)}
+    return map_leaves(vm, dump) if decided and int(decided[-1]) else {}
 
 
 def map_errors(leaves, pages, dump):
@@ -342,7 +401,7 @@ def compare(src, dst, directory, no_kernel=False, **how):
             verdict.lost = changed
             verdict.differ = len(changed)
         else:
-            verdict.judge(src, a, ranges, decided_leaves(src), changed,
+            verdict.judge(src, a, ranges, decided_leaves(src, a), changed,
                           **how)
     finally:
         a.close()
@@ -356,7 +415,7 @@ def check_stopped_map(vm, directory):
     ranges = ram_ranges(vm)
     dump = Dump(vm, ranges, directory, vm.name)
     try:
-        verdict.judge(vm, dump, ranges, registered_leaves(vm), [])
+        verdict.judge(vm, dump, ranges, map_leaves(vm, dump), [])
     finally:
         dump.close()
     return verdict

@@ -56,6 +56,7 @@ class Context:
         self.accel = accelerator
         self.logs = config.out_dir("check", name)
         self.vms = []
+        self.made = 0           # VMs so far: no two have one name, one log
         self._stack = contextlib.ExitStack()
 
     def __enter__(self):
@@ -76,6 +77,7 @@ class Context:
     def vm(self, spec, name, **options):
         vm = self._stack.enter_context(VM(spec, name, self.logs, **options))
         self.vms.append(vm)
+        self.made += 1
         return vm
 
     def drop(self, vm):
@@ -85,8 +87,8 @@ class Context:
 
     def pair(self, spec, dst_spec=None, paused=True, **options):
         """A booted source and a destination that waits, held by -S."""
-        src = self.vm(spec, f"src{len(self.vms)}", **options)
-        dst = self.vm(dst_spec or spec, f"dst{len(self.vms)}", incoming=True,
+        src = self.vm(spec, f"src{self.made}", **options)
+        dst = self.vm(dst_spec or spec, f"dst{self.made}", incoming=True,
                       paused=paused)
         src.boot()
         return src, dst
@@ -111,7 +113,7 @@ class Context:
         return path
 
     def destination(self, spec, paused=True):
-        return self.vm(spec, f"dst{len(self.vms)}", incoming=True,
+        return self.vm(spec, f"dst{self.made}", incoming=True,
                        paused=paused)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The state of a whole VM in a file: savevm and loadvm as QMP has them.
+"""The state of a whole VM in a file: savevm and loadvm as QMP and HMP have them.
 
 The file is a qcow2 image that no device uses; it is open only while a job runs.
 """
@@ -28,9 +28,13 @@ def _concluded(event):
             event["data"] == {"id": "job", "status": "concluded"})
 
 
-def _job(vm, command, path, limit):
+def _open(vm, path):
     vm.qmp("blockdev-add", driver="qcow2", node_name=NODE,
            file={"driver": "file", "filename": path})
+
+
+def _job(vm, command, path, limit):
+    _open(vm, path)
     vm.qmp(command, job_id="job", tag=TAG, vmstate=NODE, devices=[NODE])
     vm.wait_event(_concluded, limit)
     job, = vm.qmp("query-jobs")
@@ -53,3 +57,22 @@ def save(vm, path, limit=120):
 def load(vm, path, limit=120):
     """The VM, which is there without -incoming, becomes the one in the image."""
     _job(vm, "snapshot-load", path, limit)
+
+
+def _hmp(vm, command, path):
+    """HMP takes every disk that can hold a snapshot: there is no other."""
+    _open(vm, path)
+    said = vm.hmp(f"{command} {TAG}").strip()
+    vm.qmp("blockdev-del", node_name=NODE)
+    if said:
+        raise SnapshotRefused(f"{vm.name}: {command}: {said}")
+
+
+def savevm(vm, path):
+    """save(), by the monitor's own command."""
+    _hmp(vm, "savevm", path)
+
+
+def loadvm(vm, path):
+    """load(), by the monitor's own command."""
+    _hmp(vm, "loadvm", path)

@@ -7,17 +7,19 @@ from a random generator, so that the same seed makes the same plan.  After each
 hop all memory is compared (see oracle.py) where the way allows it, and the guest
 checks all that it holds.
 
-One of the ways is no migration: the guest is saved to a file (savevm), out of the
-middle of a migration that is given up, and loaded into the next QEMU.
+Some ways are no live migration: the guest stands still before it begins; it is saved
+to a file (savevm), out of the middle of a migration that is given up, and loaded
+into the next QEMU; a background snapshot of it is made, and it is the snapshot that
+goes on.
 """
 
 import os
 import random
 
-from . import guest, snapshot
+from . import guest, save, snapshot
 from .integrity import (CRAWL, compare, load, resume, verify,
                         wait_registered)
-from .migrate import UNLIMITED, Migration
+from .migrate import FILE, TCP, UNIX, UNLIMITED, Migration
 from .registry import need
 
 HOPS = 20
@@ -39,8 +41,12 @@ WAYS = {
     "mapped-ram": (("mapped-ram",), {}),
     "mapped-ram-multifd": (("mapped-ram", "multifd"), {
         "multifd-channels": (2,)}),
+    "paused": ((), {}),
+    "paused-mapped-ram": (("mapped-ram",), {}),
     "savevm": ((), {}),
+    "background": (("background-snapshot",), {}),
 }
+STANDING = ("paused", "paused-mapped-ram")
 CAPABILITIES = sorted({cap for caps, _ in WAYS.values() for cap in caps})
 DEFAULTS = {"zero-page-detection": "multifd", "multifd-compression": "none"}
 LINKS = (50 * MB, 200 * MB, UNLIMITED)
@@ -92,10 +98,13 @@ def _reset(vm):
 
 def _migrate(src, dst, way, caps, params, bandwidth):
     _reset(src)
-    migration = Migration(src, dst, tcp=way == "precopy-tcp",
-                          file="mapped-ram" in caps, caps=caps, params=params,
+    if way in STANDING:
+        src.qmp("stop")
+    migration = Migration(src, dst, by=TCP if way == "precopy-tcp" else
+                          FILE if "mapped-ram" in caps else UNIX, caps=caps, params=params,
                           bandwidth=bandwidth, downtime_ms=0).start()
-    migration.wait_pass(2, 300)
+    if way not in STANDING:
+        migration.wait_pass(2, 300)
     if "postcopy-ram" in caps:
         src.qmp("migrate-start-postcopy")
         migration.set(max_postcopy_bandwidth=0)
@@ -122,7 +131,7 @@ def _save(src, path):
     need(migration.cancel() == "cancelled", "not cancelled")
     snapshot.save(src, path)
     info = src.qmp("query-migrate")["ram"]
-    need(not info.get("free-pages-skipped"), f"savevm left out pages: {info}")
+    need(info.get("free-pages-skipped"), f"savevm: no page skipped: {info}")
 
 
 class Chain:
@@ -149,7 +158,7 @@ class Chain:
         """One migration; returns what came out of it."""
         way, caps, params, bandwidth = self._plan.hop()
         self.hops += 1
-        link = ("to a file" if way == "savevm" else
+        link = ("to a file" if way in ("savevm", "background") else
                 "no limit" if bandwidth == UNLIMITED else
                 f"{bandwidth // MB} MB/s")
         self.doing = " ".join([f"{self.name}: {way}", link] +
@@ -157,6 +166,8 @@ class Chain:
         src = self._vm
         if way == "savevm":
             self._vm, text = self._by_snapshot(src)
+        elif way == "background":
+            self._vm, text = self._in_background(src)
         else:
             self._vm, text = self._by_migration(src, way, caps, params,
                                                 bandwidth)
@@ -197,8 +208,23 @@ class Chain:
         snapshot.load(dst, path)
         os.unlink(path)
         verdict = compare(self._ctx, src, dst)
-        need(not verdict.differ, f"{verdict.differ} pages differ: {verdict}")
-        return dst, f"{size} MiB saved, {verdict.pages} pages are the same"
+        return dst, (f"{size} MiB saved, {verdict.differ} pages differ, "
+                     f"{len(verdict.in_flight)} in flight, the others free")
+
+    def _in_background(self, src):
+        """The guest goes on meanwhile, so that there is nothing to compare."""
+        reason = save.no_background(src)
+        if reason:
+            vm, text = self._by_migration(src, "paused", (), {}, UNLIMITED)
+            return vm, f"no background snapshots here: paused, {text}"
+        _reset(src)
+        saved = save.WAYS["background"].save(self._ctx, src)
+        need(saved.skipped, f"no page skipped: {saved.ram}")
+        verify(self._ctx, src, stop=False)
+        src.qmp("stop")
+        src.qmp("blockdev-set-active", active=False)
+        dst = saved.restore()
+        return dst, f"{saved.size >> 20} MiB saved, skipped {saved.skipped}"
 
     def close(self):
         self._ctx.drop(self._vm)

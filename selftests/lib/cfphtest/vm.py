@@ -55,7 +55,7 @@ class Spec:
         self.balloon_opts = list(balloon_opts)
         self.kernel_args = kernel_args
         self.extra = list(extra)
-        self.backend = backend          # None | "ram" | "memfd"
+        self.backend = backend          # None | "ram" | "memfd" | "hugetlb"
         self.dummy = dummy              # size of an object before main RAM
         self.disk = disk                # a raw image, or None
         self.machine_opts = machine_opts
@@ -97,7 +97,9 @@ class Spec:
                      f"memory-backend-ram,id=dummy,size={self.dummy}"]
         if self.backend:
             kind = {"ram": "memory-backend-ram",
-                    "memfd": "memory-backend-memfd,share=on"}[self.backend]
+                    "memfd": "memory-backend-memfd,share=on",
+                    "hugetlb": "memory-backend-memfd,share=on,hugetlb=on,"
+                    "hugetlbsize=2M"}[self.backend]
             args += ["-object", f"{kind},id=main,size={mib}M"]
             machine += ",memory-backend=main"
         if self.machine_opts:
@@ -128,7 +130,7 @@ class VM:
     """A running QEMU.  `with VM(spec, "src") as vm: vm.boot()`"""
 
     def __init__(self, spec, name, log_dir=None, incoming=False, paused=False,
-                 initrd=None):
+                 initrd=None, gate=None):
         self.spec = spec
         self.name = name
         self.incoming = incoming
@@ -140,6 +142,7 @@ class VM:
         self._proc = None
         self._qmp = None
         qmp_class, self.QMPExecuteError, self.QMPError = config.import_qmp()
+        self._gate = gate               # takes the place of the trace
         self._start(qmp_class, paused, initrd or config.initramfs())
 
     # --- life ---
@@ -163,9 +166,10 @@ class VM:
                 "-qmp", f"unix:{qmp},server=on,wait=off"]
         # A few lines a migration; a QEMU without these events says nothing.
         self.trace = os.path.join(self._logs, f"{self.name}.trace")
-        cmd += ["-msg", "timestamp=on",
-                "-D", self.trace, "-trace", "ram_cfph_*",
-                "-trace", "virtio_balloon_cfph_*"]
+        cmd += ["-msg", "timestamp=on"]
+        cmd += (self._gate.args() if self._gate else
+                ["-D", self.trace, "-trace", "ram_cfph_*",
+                 "-trace", "virtio_balloon_cfph_*"])
         if self.incoming:
             cmd += ["-incoming", "defer"]
         if paused:
@@ -277,6 +281,20 @@ class VM:
             self.check_alive()
             raise VMError(f"{self.name}: QMP {command}: {err!r}") from err
 
+    def qmp_oob(self, command, **args):
+        """One of the commands that QEMU obeys while its main loop waits, for a
+        page that has not come, say."""
+        # pylint: disable=protected-access
+        client = self._qmp
+        return client._sync(client._qmp.execute(
+            command, {key.replace("_", "-"): value
+                      for key, value in args.items()}, oob=True), QMP_LIMIT)
+
+    def give_fd(self, name, number):
+        """QEMU gets a copy of a file descriptor, under that name."""
+        self._qmp.send_fd_scm(number)
+        self.qmp("getfd", fdname=name)
+
     def hmp(self, line):
         return self.qmp("human-monitor-command", command_line=line)
 
@@ -300,6 +318,15 @@ class VM:
                               f"{limit} s; the last ones were {last}")
             try:
                 self.events.append(self._qmp.pull_event(min(left, 1.0)))
+            except asyncio.TimeoutError:
+                self.check_alive()
+
+    def collect(self, seconds):
+        """Take what events come within that time; a pace for who looks on."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            try:
+                self.events.append(self._qmp.pull_event(left))
             except asyncio.TimeoutError:
                 self.check_alive()
 
