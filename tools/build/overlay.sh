@@ -67,6 +67,7 @@ while IFS= read -r f; do
 	cp "$state/orig/$f" "$stage/$f"
 done <"$state/patched.new"
 for p in $list; do
+	awk -f "$(dirname "$0")/hunks.awk" "$patches/$p" >&2 || die "$patches/$p: hand-made, and wrong"
 	patch -d "$stage" -p1 -F0 -s --no-backup-if-mismatch <"$patches/$p" >"$state/patch.log" 2>&1 || {
 		sed 's/^/  patch: /' "$state/patch.log" >&2
 		die "$patches/$p does not apply to $src without fuzz"
