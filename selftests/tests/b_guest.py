@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from cfphtest import config, guest, ktap
 from cfphtest.guest import settled
-from cfphtest.integrity import several_rounds
+from cfphtest.integrity import several_rounds, wait_registered
 from cfphtest.registry import need, test
 
 
@@ -120,7 +120,7 @@ def thread_state(vm):
 
 @test("guest-idle")
 def guest_idle(ctx):
-    """Without a migration: no messages, and kcfphd is never woken."""
+    """Without a migration: one message, MAP, and then kcfphd is never woken."""
     vm = boot(ctx)
     settled(vm)
     # Allocate and free a lot, so that there would be much to say.
@@ -130,7 +130,8 @@ def guest_idle(ctx):
     after, woken = guest.fpctl(vm, "stats"), thread_state(vm)
     ctx.say(f"kcfphd: {thread} then {woken}")
     need(after == stats, f"counters moved: {stats} {after}")
-    need(after["messages"] == 0, "messages without a migration")
+    need((after["messages"], after["registrations"]) == (1, 1),
+         f"not MAP alone without a migration: {after}")
     need(woken == thread and woken[0] == "S", "kcfphd has run")
     guest.check_console(vm)
 
@@ -262,6 +263,9 @@ def guest_trace(ctx):
     src.sh("mkfifo /tmp/end; (cd /tmp; trace-cmd record -q -e cfph -o "
            "trace.dat sh -c 'echo >begun; cat end' >trace.log 2>&1; "
            f"echo >done) & {wait_file('/tmp/begun')}", 120)
+    # There is a MAP for each map, and none for a migration.
+    src.sh("fpctl stop && fpctl start")
+    wait_registered(src)
     src.sh("churn start --mib 32")
     several_rounds(src, dst)
     dst.wait_event(lambda e: e["event"] == "RESUME", 30)
