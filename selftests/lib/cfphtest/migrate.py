@@ -3,6 +3,7 @@
 
 import os
 
+from .registry import wait_for
 from .vm import VMError
 
 GBE10 = 1_250_000_000           # bytes a second of a 10 GbE link
@@ -135,6 +136,10 @@ class Migration:
             arrive_from(self.dst, self._by, self._path, limit)
         elif self.dst:
             self.dst.wait_event(_status("completed"), limit)
+        # A migrate that comes before QEMU has cleaned up behind this one ends in
+        # an assertion of multifd, in upstream's QEMU, too: its threads end last.
+        wait_for(lambda: not self.src.qmp("query-migrationthreads"),
+                 "threads of a migration that is over", limit)
         return info
 
     def cancel(self, limit=30):
