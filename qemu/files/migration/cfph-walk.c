@@ -69,10 +69,13 @@ static void ram_cfph_walk_block(RamCfphMoved *moved, RAMBlock *rb,
                                 const RamCfphView *view, bool put_back)
 {
     uint64_t npages = rb->used_length >> RAM_CFPH_PAGE_BITS;
-    size_t nr, first = ram_cfph_layout_block(layout, rb, &nr);
-    const RamCfphSeg *seg = &layout->by_block[first], *end = seg + nr;
+    const RamCfphSeg *seg = NULL, *end = NULL;
+    size_t nr;
 
-    if (!view && !rb->deferred_bmap) {
+    if (view) {
+        seg = layout->by_block + ram_cfph_layout_block(layout, rb, &nr);
+        end = seg + nr;
+    } else if (!rb->deferred_bmap) {
         return;
     }
     ram_cfph_deferred_bmap(rb);

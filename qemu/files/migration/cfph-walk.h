@@ -27,7 +27,7 @@ typedef struct RamCfphMoved {
 
 /**
  * ram_cfph_walk: Set aside what the map shows as free
- * @layout: where RAM is
+ * @layout: where RAM is; not looked at without @view
  * @view: the map; NULL: no page is free
  * @put_back: first put every deferred page back
  */

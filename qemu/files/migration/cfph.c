@@ -185,8 +185,7 @@ static void ram_cfph_account(const RamCfphMoved *moved)
 /* Put everything back, and set nothing aside. */
 static void ram_cfph_put_back(FreePageHintsReason reason)
 {
-    RamCfphMoved moved = { 0 };
-    RamCfphLayout layout;
+    RamCfphMoved moved;
 
     qatomic_set(&ram_cfph.reason, reason);
     if (!ram_cfph.deferred_pages) {
@@ -195,9 +194,7 @@ static void ram_cfph_put_back(FreePageHintsReason reason)
     trace_ram_cfph_put_back(ram_cfph.migration_id, ram_cfph_round(),
                             FreePageHintsReason_str(reason),
                             ram_cfph.deferred_pages);
-    ram_cfph_layout_init(&layout);
-    moved = ram_cfph_walk(&layout, NULL, true);
-    ram_cfph_layout_destroy(&layout);
+    moved = ram_cfph_walk(NULL, NULL, true);
     ram_cfph_account(&moved);
 }
 
@@ -389,11 +386,12 @@ static void ram_cfph_tell(FreePageHintsReason reason)
     qapi_event_send_x_migration_free_page_hints(ram_cfph_status(), reason);
 }
 
-/* bitmap_mutex and RCU read lock held. */
+/* Until the end of this migration.  bitmap_mutex and RCU read lock held. */
 static void ram_cfph_give_up(FreePageHintsReason reason)
 {
     ram_cfph_put_back(reason);
     ram_cfph.state = RAM_CFPH_GIVEN_UP;
+    ram_cfph_tell(reason);
 }
 
 /*
@@ -409,7 +407,6 @@ static void ram_cfph_confirm(void)
     stat64_set(&mig_stats.free_pages_skipped, ram_cfph.deferred_pages);
     if (lost) {
         ram_cfph_give_up(ram_cfph.reason);
-        ram_cfph_tell(ram_cfph.reason);
     }
 }
 
@@ -505,6 +502,7 @@ static void ram_cfph_take_back(uint64_t more, uint64_t limit_bytes)
     if (reason == FREE_PAGE_HINTS_REASON_NONE &&
         ram_cfph.tries <= RAM_CFPH_TRIES) {
         ram_cfph.state = RAM_CFPH_ON;
+        ram_cfph_tell(FREE_PAGE_HINTS_REASON_DOWNTIME);
     } else {
         ram_cfph_give_up(reason ?: FREE_PAGE_HINTS_REASON_DOWNTIME);
     }
@@ -521,8 +519,6 @@ static void ram_cfph_take_back(uint64_t more, uint64_t limit_bytes)
 
 bool ram_cfph_switchover(uint64_t limit_bytes)
 {
-    FreePageHintsReason reason = FREE_PAGE_HINTS_REASON_NONE;
-    bool ret = true;
     uint64_t more;
 
     assert(bql_locked());
@@ -530,22 +526,17 @@ bool ram_cfph_switchover(uint64_t limit_bytes)
         return true;
     }
 
-    WITH_QEMU_LOCK_GUARD(ram_cfph.bitmap_mutex) {
-        RCU_READ_LOCK_GUARD();
-        more = ram_cfph_decide();
-        if (more && !ram_cfph_within(limit_bytes)) {
-            reason = ram_cfph.reason ?: FREE_PAGE_HINTS_REASON_DOWNTIME;
-            ram_cfph_take_back(more, limit_bytes);
-            ret = false;
-        } else if (more && ram_cfph.reason != FREE_PAGE_HINTS_REASON_NONE) {
-            reason = ram_cfph.reason;
-            ram_cfph_give_up(reason);
-        }
+    QEMU_LOCK_GUARD(ram_cfph.bitmap_mutex);
+    RCU_READ_LOCK_GUARD();
+    more = ram_cfph_decide();
+    if (more && !ram_cfph_within(limit_bytes)) {
+        ram_cfph_take_back(more, limit_bytes);
+        return false;
     }
-    if (reason != FREE_PAGE_HINTS_REASON_NONE) {
-        ram_cfph_tell(reason);
+    if (more && ram_cfph.reason != FREE_PAGE_HINTS_REASON_NONE) {
+        ram_cfph_give_up(ram_cfph.reason);
     }
-    return ret;
+    return true;
 }
 
 void ram_cfph_postcopy(void)
@@ -572,11 +563,9 @@ void ram_cfph_complete(void)
     if (ram_cfph.state != RAM_CFPH_ON) {
         return;
     }
-    WITH_QEMU_LOCK_GUARD(ram_cfph.bitmap_mutex) {
-        RCU_READ_LOCK_GUARD();
-        ram_cfph_give_up(FREE_PAGE_HINTS_REASON_NOT_DECIDED);
-    }
-    ram_cfph_tell(FREE_PAGE_HINTS_REASON_NOT_DECIDED);
+    QEMU_LOCK_GUARD(ram_cfph.bitmap_mutex);
+    RCU_READ_LOCK_GUARD();
+    ram_cfph_give_up(FREE_PAGE_HINTS_REASON_NOT_DECIDED);
 }
 
 void ram_cfph_end(void)
