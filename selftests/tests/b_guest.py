@@ -8,7 +8,7 @@ import subprocess
 from xml.etree import ElementTree
 
 from cfphtest import config, guest, ktap
-from cfphtest.guest import settled
+from cfphtest.guest import DRIVER, settled
 from cfphtest.integrity import several_rounds, wait_registered
 from cfphtest.registry import need, test
 
@@ -211,11 +211,10 @@ def guest_reload(ctx):
     vm = boot(ctx)
     vm.sh("stress start --mib 120", 120)
     ko = "/lib/modules/cfph/virtio_balloon.ko"
-    driver = "/sys/bus/virtio/drivers/virtio_balloon"
-    dev = vm.sh(f"basename $(ls -d {driver}/virtio*)").strip()
+    dev = guest.driver_device(vm)
     for away, back in (("rmmod virtio_balloon", f"insmod {ko}"),
-                       (f"echo {dev} >{driver}/unbind",
-                        f"echo {dev} >{driver}/bind"),
+                       (f"echo {dev} >{DRIVER}/unbind",
+                        f"echo {dev} >{DRIVER}/bind"),
                        ("fpctl stop", "fpctl start")):
         for _ in range(3):
             settled(vm)

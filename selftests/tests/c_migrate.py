@@ -2,6 +2,7 @@
 """Migrations under load; see cfphtest.integrity for what each one proves."""
 
 from cfphtest import config, guest
+from cfphtest.guest import DRIVER
 from cfphtest.integrity import (CRAWL, SLOW, arrive, check_stopped_map,
                                 compare, integrity, load, long_round,
                                 need_hints, resume, several_rounds, verify)
@@ -257,20 +258,13 @@ def migrate_system_reset(ctx):
     guest.check_console(src, dst)
 
 
-DRIVER = "/sys/bus/virtio/drivers/virtio_balloon"
-
-
-def device_name(vm):
-    return vm.sh(f"basename $(ls -d {DRIVER}/virtio*)").strip()
-
-
 @test("migrate-unbind", 240)
 def migrate_unbind(ctx):
     """The driver is unbound in the middle: completes as plain precopy."""
     spec = ctx.spec()
     src, dst = ctx.pair(spec)
     load(src)
-    dev = device_name(src)
+    dev = guest.driver_device(src)
     info = several_rounds(src, dst, middle=lambda _: src.sh(
         f"echo {dev} >{DRIVER}/unbind"))
     need(info["ram"]["free-pages-skipped"] == 0, "skipped without a driver")
@@ -287,7 +281,7 @@ def migrate_rebind(ctx):
     spec = ctx.spec()
     src, dst = ctx.pair(spec)
     load(src)
-    dev = device_name(src)
+    dev = guest.driver_device(src)
 
     def middle(_migration):
         src.sh(f"echo {dev} >{DRIVER}/unbind; echo {dev} >{DRIVER}/bind")

@@ -8,6 +8,7 @@ import re
 
 from cfphtest import clients, guest, programs
 from cfphtest.clients import good, steps
+from cfphtest.guest import DRIVER
 from cfphtest.integrity import (UNLIMITED, SLOW, compare, need_hints, resume,
                                 several_rounds)
 from cfphtest.migrate import Migration
@@ -307,7 +308,6 @@ def netlink_set(ctx):
 # --- noise ---
 
 FUZZ_SECONDS = 8
-DRIVER = "/sys/bus/virtio/drivers/virtio_balloon"
 FAULTS = "/sys/kernel/debug"
 # Both successes and refusals of every kind must be among what has come back.
 SEEN = ("probes", "replies", "dumps", "events", "overruns", "truncated", "ACK",
@@ -347,7 +347,7 @@ def netlink_fuzz(ctx):
     seed = int(os.environ.get("SEED") or random.randrange(1 << 32))
     vm = ready(ctx.vm(ctx.spec(), "guest").boot())
     guest.watch_map(vm)
-    dev = vm.sh(f"basename $(ls -d {DRIVER}/virtio*)").strip()
+    dev = guest.driver_device(vm)
     seen = fuzz(ctx, vm, f"-s {seed} -t {FUZZ_SECONDS}",
                 lambda: vm.sh("fpctl stop && fpctl start && "
                               f"echo {dev} >{DRIVER}/unbind && "

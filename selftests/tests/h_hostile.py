@@ -10,13 +10,12 @@ the host hangs in one of these, and the time limit says so.
 """
 
 from cfphtest import guest
-from cfphtest.guest import settled
+from cfphtest.guest import DRIVER, settled
 from cfphtest.registry import Failure, need, test
 from cfphtest.vm import refusal
 
 POOL = 16       # message buffers of the driver
 COMMANDS = 8    # its command buffers, and what it takes in one interrupt
-DRIVER = "/sys/bus/virtio/drivers/virtio_balloon"
 BALLOON = "/machine/peripheral/balloon0/virtio-backend"
 
 
@@ -59,7 +58,7 @@ def works(ctx, vm):
 
 def come_and_go(ctx, vm, exposed):
     """Suspend, unbind, unload, stop, and back; exposed() waits for trouble."""
-    dev = vm.sh(f"basename $(ls -d {DRIVER}/virtio*)").strip()
+    dev = guest.driver_device(vm)
     for away, back in (
             ("echo devices >/sys/power/pm_test", "echo mem >/sys/power/state"),
             (f"echo {dev} >{DRIVER}/unbind", f"echo {dev} >{DRIVER}/bind"),

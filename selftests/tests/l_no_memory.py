@@ -17,11 +17,10 @@ import itertools
 import re
 
 from cfphtest import config, guest
-from cfphtest.guest import settled, until_shown
+from cfphtest.guest import DRIVER, settled, until_shown
 from cfphtest.integrity import (arrive, load, need_hints, several_rounds)
 from cfphtest.registry import need, test
 
-DRIVER = "/sys/bus/virtio/drivers/virtio_balloon"
 KO = "/lib/modules/cfph/virtio_balloon.ko"
 COUNT = "/proc/$(pidof kcfphd)/fail-nth"
 MOST = 40       # far more than one step of ours allocates
@@ -138,7 +137,7 @@ def no_memory_driver(ctx):
     need((show["state"], show["reason"]) == ("off", "no-device"), str(show))
     need("cannot register (-12)" in vm.sh("dmesg"), "no word about it")
 
-    dev = vm.sh(f"basename $(ls -d {DRIVER}/virtio*)").strip()
+    dev = guest.driver_device(vm)
     fail_driver(vm)
     number, harmless = 1, 0
     while True:

@@ -12,8 +12,8 @@ import os
 import re
 
 from cfphtest import guest, hints, snapshot
-from cfphtest.integrity import (CRAWL, compare, go_on, need_map, resume,
-                                trim_lists)
+from cfphtest.integrity import (CRAWL, compare, emptied, go_on, need_map,
+                                resume)
 from cfphtest.migrate import UNLIMITED, Migration
 from cfphtest.registry import Skip, need, test, wait_for
 from cfphtest.save import WAYS, no_background
@@ -27,13 +27,7 @@ STAMP = STAMP_MIB << 20
 
 def prepare(ctx, **fields):
     """A guest with little in use, and with contents in all that is free."""
-    src = ctx.vm(ctx.spec(mem=MEM, **fields), "src")
-    src.boot()
-    guest.settled(src)
-    src.sh("memhog --percent 90", 120)
-    src.sh(f"stamp start --mib {STAMP_MIB}")
-    trim_lists(src)
-    return src
+    return emptied(ctx.vm(ctx.spec(mem=MEM, **fields), "src"), 90, STAMP_MIB)
 
 
 def stand_still(vm):

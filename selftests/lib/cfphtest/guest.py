@@ -7,6 +7,8 @@ import re
 
 from .vm import VMError
 
+DRIVER = "/sys/bus/virtio/drivers/virtio_balloon"
+
 
 class GuestError(VMError):
     """The guest is not as it must be."""
@@ -26,6 +28,11 @@ def check_stress(vm, command="check", limit=150):
         raise GuestError(f"{vm.name}: stress {command} exits {code}: "
                          f"{text.strip()}")
     return {k: int(v) for k, v in re.findall(r"(\w+)=(\d+)", text)}
+
+
+def driver_device(vm):
+    """Name of the balloon device that the driver has."""
+    return vm.sh(f"basename $(ls -d {DRIVER}/virtio*)").strip()
 
 
 def fpctl(vm, words="show"):

@@ -104,6 +104,16 @@ def trim_lists(vm):
     need(migration.cancel() == "cancelled", "not cancelled")
 
 
+def emptied(vm, percent, stamp_mib):
+    """Boot a guest that has little in use, and old contents in all that is free."""
+    vm.boot()
+    guest.settled(vm)
+    vm.sh(f"memhog --percent {percent}", 120)
+    vm.sh(f"stamp start --mib {stamp_mib}")
+    trim_lists(vm)
+    return vm
+
+
 def go_on(vm):
     """A guest that has been migrated away, or saved, runs here again."""
     def done():

@@ -11,12 +11,11 @@ import os
 
 from . import config, guest
 from .gate import Gate
-from .integrity import trim_lists
+from .integrity import emptied
 from .migrate import UNLIMITED, Migration
 from .registry import need, wait_for
 
 MEM = "512M"
-DRIVER = "/sys/bus/virtio/drivers/virtio_balloon"
 LINK = 100_000_000              # what QEMU is told that the link can do
 LIMIT_MS = 50
 LIMIT = LINK * LIMIT_MS // 1000     # bytes that may be left
@@ -34,7 +33,7 @@ def fpctl_stop(src):
 
 
 def unbind(src):
-    src.sh(f"cd {DRIVER} && echo virtio* >unbind")
+    src.sh(f"cd {guest.DRIVER} && echo virtio* >unbind")
 
 
 def _pool(src, pages):
@@ -69,14 +68,8 @@ def kexec(src):
 
 def prepare(ctx, initrd=None, gate=None, **fields):
     """A guest with little in use, and with contents in all that is free."""
-    src = ctx.vm(ctx.spec(mem=MEM, reboot=True, **fields), "src", gate=gate,
-                 initrd=initrd)
-    src.boot()
-    guest.settled(src)
-    src.sh("memhog --percent 85", 120)
-    src.sh("stamp start --mib 8")
-    trim_lists(src)
-    return src
+    return emptied(ctx.vm(ctx.spec(mem=MEM, reboot=True, **fields), "src",
+                          gate=gate, initrd=initrd), 85, 8)
 
 
 def migrate_late(ctx, act, caps=(), measured=False, **fields):
