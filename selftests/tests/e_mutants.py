@@ -53,12 +53,12 @@ def hunt_once(ctx, src, dst, way):
     return skipped, evidence(ctx, src, dst) if skipped else []
 
 
-def hunt(ctx, spec, prepare=lambda vm: None, way=long_round):
+def hunt(ctx, spec, prepare=lambda vm: None, way=long_round, stress_mib=100):
     """Migrate until the mutant is caught."""
     hints = False
     for attempt in range(1, TRIES + 1):
         src, dst = ctx.pair(spec)
-        load(src, stress_mib=100)
+        load(src, stress_mib=stress_mib)
         prepare(src)
         src.sh("churn start --mib 48")
         skipped, found = hunt_once(ctx, src, dst, way)
@@ -135,23 +135,28 @@ def mutant_stale_final(ctx):
 def mutant_keep_registration(ctx):
     """A reset forgets no map, and nobody looks at its header: caught.
 
-    Each of the two would save the guest; qtest-cfph-rules has them alone.
+    Each of the two would save the guest; qtest-cfph-rules has them alone.  The map
+    is in a DIMM, which the kernel that boots in the middle leaves offline, or it
+    would write over it.  That kernel has no driver: nothing is registered in place
+    of the old map, and it uses what the other had not.
     """
+    def driver_in_dimm(vm):
+        # GFP_KERNEL memory comes from the highest zone that has any.
+        vm.sh("echo online_kernel >/sys/devices/system/memory/memory32/state")
+        late_driver(vm)
+
     def reset(migration):
         migration.set(max_bandwidth=CRAWL)
         migration.src.qmp("system_reset")
         migration.src.wait_event(lambda e: e["event"] == "RESET", 30)
         migration.src.boot()
-        # Little, or it writes over the old map, and what shows no page as free
-        # does no harm.
-        load(migration.src, stamp_mib=8, stress_mib=32)
+        load(migration.src, stress_mib=100)
 
-    # The kernel that boots in the middle has no driver: nothing is registered
-    # in place of the old map.
-    hunt(ctx, ctx.spec(reboot=True, kernel_args="cfph.modules=none",
-                       balloon_opts=["x-cfph-debug-keep-registration=on",
-                                     "x-cfph-debug-no-header-check=on"]),
-         late_driver,
+    spec = ctx.spec(reboot=True, mem_opts="slots=1,maxmem=1G", dimms=["128M"],
+                    kernel_args="cfph.modules=none memhp_default_state=offline",
+                    balloon_opts=["x-cfph-debug-keep-registration=on",
+                                  "x-cfph-debug-no-header-check=on"])
+    hunt(ctx, spec, driver_in_dimm, stress_mib=16,
          way=lambda src, dst: several_rounds(src, dst, middle=reset))
 
 
