@@ -17,10 +17,9 @@ import os
 import random
 
 from . import guest, save, snapshot
-from .integrity import (CRAWL, compare, load, resume, verify,
-                        wait_registered)
+from .integrity import CRAWL, compare, load, resume, verify
 from .migrate import FILE, TCP, UNIX, UNLIMITED, Migration
-from .registry import need
+from .registry import need, wait_for
 
 HOPS = 20
 MB = 1_000_000
@@ -120,14 +119,14 @@ def _save(src, path):
     """
     _reset(src)
     migration = Migration(src, None, bandwidth=CRAWL, downtime_ms=1).start()
-    wait_registered(src)
+    wait_for(lambda: guest.cfph_status(src)["session-active"],
+             "no session to be saved")
     try:
         snapshot.save(src, path)
         need(False, "saved in the middle of a migration")
     except snapshot.SnapshotRefused:
         pass
     src.qmp("stop")
-    need(guest.cfph_status(src)["session-active"], "no session to be saved")
     need(migration.cancel() == "cancelled", "not cancelled")
     snapshot.save(src, path)
     info = src.qmp("query-migrate")["ram"]
