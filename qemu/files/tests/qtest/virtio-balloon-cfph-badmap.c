@@ -347,13 +347,15 @@ static void test_bad_states(void)
     g_rmdir(dir);
 }
 
-#define PREFIX "virtio-balloon-cfph-hostile/"
-
 void cfph_add_badmap_tests(void)
 {
-    qtest_add_func(PREFIX "map/bad", test_bad_maps);
-    qtest_add_func(PREFIX "map/header", test_bad_headers);
-    qtest_add_func(PREFIX "map/directories", test_directories);
-    qtest_add_func(PREFIX "map/odd", test_odd_maps);
-    qtest_add_func(PREFIX "state", test_bad_states);
+    static const FixtureTest tests[] = {
+        { "map/bad", test_bad_maps },
+        { "map/header", test_bad_headers },
+        { "map/directories", test_directories },
+        { "map/odd", test_odd_maps },
+        { "state", test_bad_states },
+    };
+
+    fixture_add_tests("virtio-balloon-cfph-hostile", tests, ARRAY_SIZE(tests));
 }

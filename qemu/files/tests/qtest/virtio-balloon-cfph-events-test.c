@@ -352,10 +352,7 @@ static void test_cpr(void)
 
 int main(int argc, char **argv)
 {
-    static const struct {
-        const char *name;
-        void (*func)(void);
-    } tests[] = {
+    static const FixtureTest tests[] = {
         { "forget/reset", test_reset },
         { "forget/bus-master", test_bus_master },
         { "forget/message-queue-reset", test_message_queue_reset },
@@ -377,12 +374,7 @@ int main(int argc, char **argv)
     };
 
     g_test_init(&argc, &argv, NULL);
-    for (size_t i = 0; i < ARRAY_SIZE(tests); i++) {
-        g_autofree char *path = g_strdup_printf("virtio-balloon-cfph-events/%s",
-                                                tests[i].name);
-
-        qtest_add_func(path, tests[i].func);
-    }
+    fixture_add_tests("virtio-balloon-cfph-events", tests, ARRAY_SIZE(tests));
     cfph_add_machine_tests();
     return g_test_run();
 }

@@ -443,3 +443,13 @@ void refuse_header(Fixture *f, uint64_t header)
     g_assert_cmpint(query_ram(g->qts, "free-pages-skipped"), ==, 0);
     fixture_down(f);
 }
+
+void fixture_add_tests(const char *prefix, const FixtureTest *tests, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        g_autofree char *path = g_strdup_printf("%s/%s", prefix,
+                                                tests[i].name);
+
+        qtest_add_func(path, tests[i].func);
+    }
+}

@@ -44,6 +44,14 @@ typedef struct Fixture {
     bool loses_pages;
 } Fixture;
 
+typedef struct FixtureTest {
+    const char *name;
+    void (*func)(void);
+} FixtureTest;
+
+/* @n tests, each called @prefix/name. */
+void fixture_add_tests(const char *prefix, const FixtureTest *tests, size_t n);
+
 void fixture_up_setup(Fixture *f, const Setup *setup);
 /* @opts: of the device; @cap: capability for both sides, NULL for none */
 void fixture_up_with(Fixture *f, const char *opts, const char *cap);

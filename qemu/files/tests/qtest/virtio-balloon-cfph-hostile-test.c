@@ -562,10 +562,7 @@ static void test_map_changes(void)
 
 int main(int argc, char **argv)
 {
-    static const struct {
-        const char *name;
-        void (*func)(void);
-    } tests[] = {
+    static const FixtureTest tests[] = {
         { "rings", test_rings },
         { "flood/deltas", test_flood_deltas },
         { "flood/others", test_flood_others },
@@ -575,12 +572,7 @@ int main(int argc, char **argv)
     };
 
     g_test_init(&argc, &argv, NULL);
-    for (size_t i = 0; i < ARRAY_SIZE(tests); i++) {
-        g_autofree char *path = g_strdup_printf("virtio-balloon-cfph-hostile/"
-                                                "%s", tests[i].name);
-
-        qtest_add_func(path, tests[i].func);
-    }
+    fixture_add_tests("virtio-balloon-cfph-hostile", tests, ARRAY_SIZE(tests));
     cfph_add_malformed_tests();
     cfph_add_badmap_tests();
     return g_test_run();

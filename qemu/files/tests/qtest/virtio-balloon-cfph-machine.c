@@ -312,18 +312,16 @@ static void test_snapshot_without(void)
 
 void cfph_add_machine_tests(void)
 {
-    qtest_add_func("virtio-balloon-cfph-events/numa", test_numa);
-    qtest_add_func("virtio-balloon-cfph-events/ignore-shared/plain",
-                   test_ignore_shared);
-    qtest_add_func("virtio-balloon-cfph-events/ignore-shared/header",
-                   test_ignored_header);
-    qtest_add_func("virtio-balloon-cfph-events/dimm", test_dimm);
-    qtest_add_func("virtio-balloon-cfph-events/virtio-mem/plain",
-                   test_virtio_mem);
-    qtest_add_func("virtio-balloon-cfph-events/virtio-mem/header",
-                   test_unplugged_header);
-    qtest_add_func("virtio-balloon-cfph-events/snapshot/with-map",
-                   test_snapshot);
-    qtest_add_func("virtio-balloon-cfph-events/snapshot/without",
-                   test_snapshot_without);
+    static const FixtureTest tests[] = {
+        { "numa", test_numa },
+        { "ignore-shared/plain", test_ignore_shared },
+        { "ignore-shared/header", test_ignored_header },
+        { "dimm", test_dimm },
+        { "virtio-mem/plain", test_virtio_mem },
+        { "virtio-mem/header", test_unplugged_header },
+        { "snapshot/with-map", test_snapshot },
+        { "snapshot/without", test_snapshot_without },
+    };
+
+    fixture_add_tests("virtio-balloon-cfph-events", tests, ARRAY_SIZE(tests));
 }

@@ -231,10 +231,11 @@ static void test_well_formed(void)
 
 void cfph_add_malformed_tests(void)
 {
-    qtest_add_func("virtio-balloon-cfph-hostile/malformed/list",
-                   test_malformed);
-    qtest_add_func("virtio-balloon-cfph-hostile/malformed/session",
-                   test_malformed_session);
-    qtest_add_func("virtio-balloon-cfph-hostile/malformed/well-formed",
-                   test_well_formed);
+    static const FixtureTest tests[] = {
+        { "malformed/list", test_malformed },
+        { "malformed/session", test_malformed_session },
+        { "malformed/well-formed", test_well_formed },
+    };
+
+    fixture_add_tests("virtio-balloon-cfph-hostile", tests, ARRAY_SIZE(tests));
 }

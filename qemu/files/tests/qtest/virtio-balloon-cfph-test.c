@@ -264,10 +264,7 @@ static void test_properties(void)
 
 int main(int argc, char **argv)
 {
-    static const struct {
-        const char *name;
-        void (*func)(void);
-    } tests[] = {
+    static const FixtureTest tests[] = {
         { "hints/plain", test_hints },
         { "hints/with-reporting", test_hints_reporting },
         { "hints/multifd", test_hints_multifd },
@@ -285,11 +282,6 @@ int main(int argc, char **argv)
     };
 
     g_test_init(&argc, &argv, NULL);
-    for (size_t i = 0; i < ARRAY_SIZE(tests); i++) {
-        g_autofree char *path = g_strdup_printf("virtio-balloon-cfph/%s",
-                                                tests[i].name);
-
-        qtest_add_func(path, tests[i].func);
-    }
+    fixture_add_tests("virtio-balloon-cfph", tests, ARRAY_SIZE(tests));
     return g_test_run();
 }

@@ -436,10 +436,7 @@ static void test_no_map(void)
 
 int main(int argc, char **argv)
 {
-    static const struct {
-        const char *name;
-        void (*func)(void);
-    } tests[] = {
+    static const FixtureTest tests[] = {
         { "first-round", test_first_round },
         { "paused/plain", test_paused },
         { "paused/mapped-ram", test_paused_mapped_ram },
@@ -461,11 +458,6 @@ int main(int argc, char **argv)
     };
 
     g_test_init(&argc, &argv, NULL);
-    for (size_t i = 0; i < ARRAY_SIZE(tests); i++) {
-        g_autofree char *path = g_strdup_printf("virtio-balloon-cfph-ways/%s",
-                                                tests[i].name);
-
-        qtest_add_func(path, tests[i].func);
-    }
+    fixture_add_tests("virtio-balloon-cfph-ways", tests, ARRAY_SIZE(tests));
     return g_test_run();
 }
