@@ -24,8 +24,14 @@ class Agent:
 
     def _connect(self):
         self._sock = socket.socket(socket.AF_UNIX)
-        self._sock.connect(self._path)
-        self._sock.sendall(b"\n")
+        try:
+            self._sock.connect(self._path)
+            self._sock.sendall(b"\n")
+        except OSError as err:
+            # QEMU takes its socket along when it ends.
+            self.close()
+            self._alive()
+            raise AgentError(f"{self._name}: agent: {err}") from None
         self._buf = b""
 
     def close(self):
