@@ -2,7 +2,7 @@
 /*
  * The guest's workloads, one static binary under several names.
  *
- *   memhog  fill memory once, then exit or hold it
+ *   memhog  fill memory once, then exit or hold it, or every other page of it
  *   churn   allocate, write, free, for ever
  *   stamp   hold stamped pages and re-check them on request
  *   hot     write a few pages without pause
@@ -43,7 +43,8 @@ static int memhog_main(int argc, char **argv)
 {
 	struct stamp s = { .magic = STAMP_MAGIC, .owner = getpid() };
 	uint64_t pages = 0;
-	int hold = 0;
+	int hold = 0, holes = 0;
+	char *area;
 
 	for (int i = 1; i < argc; i++) {
 		if (!strcmp(argv[i], "--percent") && i + 1 < argc)
@@ -53,12 +54,19 @@ static int memhog_main(int argc, char **argv)
 			pages = number(argv[++i], "--mib") * 256;
 		else if (!strcmp(argv[i], "--hold"))
 			hold = 1;
+		else if (!strcmp(argv[i], "--holes"))
+			hold = holes = 1;
 		else
 			pages = 0, i = argc;
 	}
 	if (!pages)
-		die("usage: memhog {--percent P | --mib N} [--hold]");
-	stamp_area(map_pages(pages), &s, pages);
+		die("usage: memhog {--percent P | --mib N} [--hold | --holes]");
+	area = map_pages(pages);
+	/* Fails where there are none. */
+	madvise(area, pages * PAGE_BYTES, MADV_NOHUGEPAGE);
+	stamp_area(area, &s, pages);
+	for (uint64_t i = 0; holes && i < pages; i += 2)
+		madvise(area + i * PAGE_BYTES, PAGE_BYTES, MADV_DONTNEED);
 	printf("memhog: filled %llu MiB\n", (unsigned long long)pages / 256);
 	fflush(stdout);
 	if (hold)

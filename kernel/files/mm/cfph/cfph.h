@@ -17,6 +17,11 @@
 
 DECLARE_STATIC_KEY_FALSE(cfph_hooks);
 extern bool cfph_pcp_short;
+#ifdef CONFIG_CFPH_DEBUG
+DECLARE_STATIC_KEY_FALSE(cfph_mutant_drop);
+bool __cfph_drops(const char *hook);
+void __cfph_check_new_page(struct page *page, unsigned int order);
+#endif
 
 void __cfph_page_freed(struct zone *zone, struct page *page,
 		       unsigned int order);
@@ -59,6 +64,35 @@ static inline void cfph_page_allocated(struct zone *zone, struct page *page,
 		__cfph_page_allocated(zone, page, order);
 }
 
+#ifdef CONFIG_CFPH_DEBUG
+/* Each hook can be left out by the name of the function that it is in: debug.c. */
+#define cfph_drops(hook)						\
+	(static_branch_unlikely(&cfph_mutant_drop) && __cfph_drops(hook))
+#define cfph_page_freed(zone, page, order)				\
+	(cfph_drops("freed") ? (void)0 : cfph_page_freed(zone, page, order))
+#define cfph_page_allocated(zone, page, order)				\
+	(cfph_drops(__func__) ? (void)0 : cfph_page_allocated(zone, page, order))
+#endif
+
+/**
+ * cfph_check_new_page - a block is handed out: is it still free in the map?
+ * @page: its first page
+ * @order: its order
+ *
+ * Then a hook is missing, and a migration would lose what the new owner writes.
+ * Warns once.  Nothing without CONFIG_CFPH_DEBUG.
+ *
+ * Context: any, zone->lock not held; the block is in no list, so nothing may set
+ *	its bits.
+ */
+static inline void cfph_check_new_page(struct page *page, unsigned int order)
+{
+#ifdef CONFIG_CFPH_DEBUG
+	if (static_branch_unlikely(&cfph_hooks))
+		__cfph_check_new_page(page, order);
+#endif
+}
+
 /**
  * cfph_pcp_limits - keep the per-cpu lists short while a migration runs
  * @batch: pages that go to or from a per-cpu list at a time
@@ -88,6 +122,10 @@ static inline void cfph_page_freed(struct zone *zone, struct page *page,
 
 static inline void cfph_page_allocated(struct zone *zone, struct page *page,
 				       unsigned int order)
+{
+}
+
+static inline void cfph_check_new_page(struct page *page, unsigned int order)
 {
 }
 

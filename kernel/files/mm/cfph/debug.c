@@ -11,6 +11,8 @@
  *	mutant_*		1 = break a rule that the safety of a migration
  *				hangs on, so that a test can show that it would
  *				notice; see cfph_mutants
+ *	assert_hooks		complain, once, about a page that is handed out while
+ *				it is free in the map; on from the beginning
  *
  * The oracle holds cfph_mutex for one leaf at a time, and zone->lock for one
  * max-order block, under which map and buddy lists must agree bit by bit.
@@ -204,7 +206,46 @@ static int cfph_random_set(void *unused, u64 value)
 DEFINE_DEBUGFS_ATTRIBUTE(cfph_random_fops, cfph_random_get, cfph_random_set,
 			 "%llu\n");
 
+/* --- the hooks' own assertion --- */
+
+bool cfph_assert_hooks = true;
+
+/* Out-of-line body of cfph_check_new_page(). */
+noinline void __cfph_check_new_page(struct page *page, unsigned int order)
+{
+	unsigned long pfn = page_to_pfn(page);
+
+	WARN_ONCE(READ_ONCE(cfph_assert_hooks) &&
+		  cfph_map_calls_free(pfn, order),
+		  "cfph: page %#lx of order %u is handed out, but free in the map\n",
+		  pfn, order);
+}
+
 /* --- the mutants --- */
+
+DEFINE_STATIC_KEY_FALSE(cfph_mutant_drop);
+static const char *cfph_dropped;
+
+/* Is @hook the one that is left out? */
+noinline bool __cfph_drops(const char *hook)
+{
+	const char *dropped = READ_ONCE(cfph_dropped);
+
+	return dropped && !strcmp(hook, dropped);
+}
+
+/* One at a time; the map is wrong until it is made anew. */
+static int cfph_drop(const char *hook, bool on)
+{
+	if (on && cfph_dropped)
+		return -EBUSY;
+	WRITE_ONCE(cfph_dropped, on ? hook : NULL);
+	if (on)
+		static_branch_enable(&cfph_mutant_drop);
+	else
+		static_branch_disable(&cfph_mutant_drop);
+	return 0;
+}
 
 DEFINE_STATIC_KEY_FALSE(cfph_mutant_keep_on_alloc);
 bool cfph_mutant_ignore_refusal;
@@ -259,15 +300,20 @@ static int cfph_set_ignore_refusal(bool on)
  * struct cfph_mutant - a rule that can be broken
  * @name: of the file
  * @what: what is wrong then, for the log
- * @set: break the rule, or keep it again
+ * @set: break the rule, or keep it again; NULL: leave @hook out
+ * @hook: name of the function that the hook is in, "freed" for the only one that
+ *	sets bits
  * @on: it is broken; protected by cfph_mutex
  */
 struct cfph_mutant {
 	const char *name;
 	const char *what;
 	int (*set)(bool on);
+	const char *hook;
 	bool on;
 };
+
+#define CFPH_DROP(name)	{ "mutant_drop_" name, "no hook " name, NULL, name }
 
 static struct cfph_mutant cfph_mutants[] = {
 	{ "mutant_keep_on_alloc", "allocated pages stay free in the map",
@@ -278,6 +324,13 @@ static struct cfph_mutant cfph_mutants[] = {
 	  cfph_set_hooks_off },
 	{ "mutant_ignore_refusal", "a map although contents of free pages matter",
 	  cfph_set_ignore_refusal },
+	CFPH_DROP("freed"),
+	CFPH_DROP("__free_one_page"),
+	CFPH_DROP("page_del_and_expand"),
+	CFPH_DROP("try_to_steal_block"),
+	CFPH_DROP("__isolate_free_page"),
+	CFPH_DROP("__offline_isolated_pages"),
+	CFPH_DROP("take_page_off_buddy"),
 };
 
 static int cfph_mutant_get(void *data, u64 *value)
@@ -296,7 +349,8 @@ static int cfph_mutant_set(void *data, u64 value)
 
 	mutex_lock(&cfph_mutex);
 	if (on != mutant->on)
-		err = mutant->set(on);
+		err = mutant->set ? mutant->set(on) :
+				    cfph_drop(mutant->hook, on);
 	if (!err)
 		WRITE_ONCE(mutant->on, on);
 	mutex_unlock(&cfph_mutex);
@@ -319,6 +373,7 @@ static int __init cfph_debug_init(void)
 	debugfs_create_file("verify", 0400, dir, NULL, &cfph_verify_fops);
 	debugfs_create_file("verify_random_ms", 0600, dir, NULL,
 			    &cfph_random_fops);
+	debugfs_create_bool("assert_hooks", 0600, dir, &cfph_assert_hooks);
 	for (i = 0; i < ARRAY_SIZE(cfph_mutants); i++)
 		debugfs_create_file(cfph_mutants[i].name, 0600, dir,
 				    &cfph_mutants[i], &cfph_mutant_fops);

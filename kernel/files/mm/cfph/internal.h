@@ -200,6 +200,7 @@ void cfph_map_copy(const struct cfph_map *map, unsigned long pfn,
 u64 cfph_map_tracked_pages(const struct cfph_map *map);
 u64 cfph_map_bytes(const struct cfph_map *map);
 u64 cfph_map_free_pages(void);
+bool cfph_map_calls_free(unsigned long pfn, unsigned int order);
 
 /**
  * cfph_map_leaf - the bits of 128 MiB
@@ -369,6 +370,7 @@ int cfph_verify(struct cfph_verdict *verdict);
 #ifdef CONFIG_CFPH_DEBUG
 DECLARE_STATIC_KEY_FALSE(cfph_mutant_keep_on_alloc);
 extern bool cfph_mutant_ignore_refusal;
+extern bool cfph_assert_hooks;
 #endif
 
 /* Shall the alloc hook break the invariant, so that a test can see it fail? */

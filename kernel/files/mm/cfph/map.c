@@ -116,6 +116,44 @@ noinline void __cfph_page_allocated(struct zone *zone, struct page *page,
 	cfph_map_update(zone, page, order, false);
 }
 
+#ifdef CONFIG_CFPH_DEBUG
+/**
+ * cfph_map_calls_free - is a page of a block free in the map that the host reads?
+ * @pfn: its first page
+ * @order: its order
+ *
+ * The state word comes first: it says OFF before the first hook is off.
+ *
+ * Context: any.  What it says of a block that others may free or allocate is true
+ *	of no moment.
+ */
+bool cfph_map_calls_free(unsigned long pfn, unsigned int order)
+{
+	unsigned long mask = order < CFPH_WORD_SHIFT ?
+			     cfph_word_mask(pfn, order) : ~0UL;
+	unsigned long end = pfn + (1UL << order);
+	struct cfph_map *map;
+	bool found = false;
+
+	rcu_read_lock();
+	map = rcu_dereference(cfph_live_map);
+	if (map && READ_ONCE(map->header->state) ==
+		   cpu_to_le32(VIRTIO_BALLOON_CFPH_STATE_READY)) {
+		/* A gigantic page has more than one leaf. */
+		for (; !found && pfn < end; pfn += BITS_PER_LONG) {
+			unsigned long *leaf =
+				cfph_map_leaf(map, pfn >> CFPH_LEAF_SHIFT);
+			unsigned long word = pfn >> CFPH_WORD_SHIFT;
+
+			found = leaf && READ_ONCE(leaf[word % CFPH_LEAF_WORDS]) &
+					mask;
+		}
+	}
+	rcu_read_unlock();
+	return found;
+}
+#endif
+
 /* --- leaves and the directory --- */
 
 /*

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A forgotten hook is loud.
+
+Seven places of the page allocator tell the map what becomes free and what does not
+stay so.  For each of them: what a guest has to do to get there, that the map is
+right after that, and that it is noticed when that one hook is left out: by the
+assertion where pages are handed out, or by the oracle.
+"""
+
+from cfphtest import guest
+from cfphtest.registry import need, test, wait_for
+
+MEMORY = "/sys/devices/system/memory"
+DIMM = f"{MEMORY}/memory32"             # the first block above 4 GiB
+DIMM_PFN = 1 << 20
+HANDED_OUT = "is handed out, but free in the map"
+DIFFERS = "in the map, but "            # of the oracle
+
+
+def noticed(vm):
+    """What the kernel says of its map, "" if nothing."""
+    lines = [line for line in vm.console_text().splitlines()
+             if HANDED_OUT in line or DIFFERS in line]
+    return lines[0].strip() if lines else ""
+
+
+def forgotten(ctx, hook, drive, by, **fields):
+    """@drive goes through @hook: nothing is wrong; without it: loud."""
+    vm = ctx.vm(ctx.spec(**fields), "guest").boot()
+    guest.settled(vm)
+    drive(vm)
+    ctx.say(guest.check_map(vm))
+    guest.check_console(vm)
+
+    vm.sh(f"echo 1 >{guest.debugfs('mutant_drop_' + hook)}")
+    drive(vm)
+    if by == DIFFERS:
+        need(vm.sh(f"cat {guest.debugfs('verify')}").startswith("bad "),
+             "the oracle has not noticed")
+    wait_for(lambda: by in noticed(vm), "nobody has noticed")
+    ctx.say(noticed(vm))
+
+
+def fill(vm):
+    vm.sh("memhog --percent 40")
+
+
+@test("mutant-drop-freed")
+def drop_freed(ctx):
+    """A block is freed: without that hook it stays used in the map."""
+    forgotten(ctx, "freed", fill, DIFFERS)
+
+
+@test("mutant-drop-expand")
+def drop_expand(ctx):
+    """A part of a free block is handed out, the usual way."""
+    forgotten(ctx, "page_del_and_expand", fill, HANDED_OUT)
+
+
+@test("mutant-drop-steal")
+def drop_steal(ctx):
+    """A whole pageblock changes its type for an unmovable page."""
+    def unmovable(vm):
+        # Those of the last time are unmovable already.
+        used.append(60)
+        vm.sh("mkdir -p /tmp/ram; mount -t ramfs ramfs /tmp/ram; "
+              f"dd if=/dev/zero of=/tmp/ram/f bs=1M count={sum(used)} "
+              "2>/dev/null; umount /tmp/ram")
+
+    used = []
+    forgotten(ctx, "try_to_steal_block", unmovable, HANDED_OUT)
+
+
+@test("mutant-drop-capture")
+def drop_capture(ctx):
+    """Compaction takes the block that it has just made, past the lists."""
+    def huge(vm):
+        vm.sh("memhog --mib 240 --holes >/run/holes & "
+              "until grep -q filled /run/holes; do usleep 10000; done", 60)
+        ctx.say("huge pages, and compactions that succeeded: " + vm.sh(
+            "echo 80 >/proc/sys/vm/nr_hugepages; "
+            "cat /proc/sys/vm/nr_hugepages; "
+            "sed -n 's/compact_success //p' /proc/vmstat; "
+            "echo 0 >/proc/sys/vm/nr_hugepages; "
+            "kill $(pidof memhog); rm /run/holes", 60).replace("\n", " "))
+    forgotten(ctx, "__free_one_page", huge, HANDED_OUT)
+
+
+@test("mutant-drop-isolate")
+def drop_isolate(ctx):
+    """Free pages are isolated, for an area of contiguous memory."""
+    def cma(vm):
+        vm.sh("cd /sys/kernel/debug/cma/*/ && echo 1024 >alloc && "
+              "echo 1024 >free")
+    forgotten(ctx, "__isolate_free_page", cma, HANDED_OUT,
+              kernel_args="cma=16M")
+
+
+@test("mutant-drop-offline")
+def drop_offline(ctx):
+    """Memory goes offline."""
+    def offline(vm):
+        vm.sh(f"echo online_movable >{DIMM}/state; echo offline >{DIMM}/state")
+    forgotten(ctx, "__offline_isolated_pages", offline, DIFFERS,
+              mem_opts="slots=1,maxmem=1G", dimms=["128M"],
+              kernel_args="memhp_default_state=offline")
+
+
+@test("mutant-drop-poison")
+def drop_poison(ctx):
+    """A free page turns out to be broken, and is taken off its list."""
+    def poison(vm):
+        # In the middle of a DIMM that nobody uses yet; the second time it is
+        # healed first.
+        pfn = DIMM_PFN + 0x4003
+        vm.sh(f"[ $(cat {DIMM}/state) = online ] || "
+              f"echo online_movable >{DIMM}/state; "
+              "cd /sys/kernel/debug/hwpoison; "
+              f"echo {pfn} >unpoison-pfn; echo {pfn} >corrupt-pfn")
+    forgotten(ctx, "take_page_off_buddy", poison, DIFFERS,
+              mem_opts="slots=1,maxmem=1G", dimms=["128M"],
+              kernel_args="memhp_default_state=offline")
