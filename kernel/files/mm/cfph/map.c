@@ -42,8 +42,11 @@
 
 DEFINE_STATIC_KEY_FALSE(cfph_hooks);
 
-/* What the hooks write to.  Readers: RCU; zone->lock is an RCU reader, too. */
-static struct cfph_map __rcu *cfph_live_map;
+/*
+ * What the hooks write to.  Readers: RCU; zone->lock is an RCU reader, too.  Not
+ * beside what kcfphd or an interrupt writes: every hook reads it.
+ */
+static struct cfph_map __rcu *cfph_live_map __read_mostly;
 
 /* Protects cfph_live_map and the adding of leaves against each other. */
 static DEFINE_SPINLOCK(cfph_leaf_lock);
@@ -79,10 +82,14 @@ static __always_inline void cfph_map_mark(struct cfph_map *map,
 
 	/*
 	 * Whoever clears this byte takes zone->lock after that and before it
-	 * looks at the bits: see kcfphd_pass_chunk().
+	 * looks at the bits: see kcfphd_pass_chunk().  So a byte that is set
+	 * needs no store, which would take the line from the other CPUs: either
+	 * it is cleared before our hold of the lock, and then we see 0, or who
+	 * clears it sees our bits.
 	 */
 	for (; chunk <= last; chunk++)
-		WRITE_ONCE(map->changed[chunk], 1);
+		if (!READ_ONCE(map->changed[chunk]))
+			WRITE_ONCE(map->changed[chunk], 1);
 }
 
 static __always_inline void cfph_map_update(struct zone *zone,
@@ -156,13 +163,16 @@ bool cfph_map_calls_free(unsigned long pfn, unsigned int order)
 
 /* --- leaves and the directory --- */
 
+/* Rather no map than a process that the OOM killer ends for it. */
+#define CFPH_GFP	(GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN)
+
 /*
  * A page of its own from the page allocator: it has a guest-physical address that
  * the host can read.  As a leaf: nothing is free; as a directory: nothing is there.
  */
 static void *cfph_alloc_page(void)
 {
-	return (void *)get_zeroed_page(GFP_KERNEL | __GFP_NOWARN);
+	return (void *)get_zeroed_page(CFPH_GFP);
 }
 
 static __le64 *cfph_dir_entry(const struct cfph_map *map, unsigned long slot)
@@ -494,7 +504,9 @@ subsys_initcall(cfph_map_init);
  * @map: the map
  *
  * The hooks go on setting bytes, which is why this is no memset(): each byte is
- * either cleared by this or set by one of them, whichever comes last.
+ * either cleared by this or set by one of them, whichever comes last.  One that
+ * has just seen a byte set leaves it to be cleared, and its change is in no delta;
+ * this is for the begin of a session, where the host looks at the map itself.
  */
 void cfph_map_clear_changed(struct cfph_map *map)
 {
