@@ -313,7 +313,7 @@ struct cfph_mutant {
 	bool on;
 };
 
-#define CFPH_DROP(name)	{ "mutant_drop_" name, "no hook " name, NULL, name }
+static const char cfph_drop_what[] = "a hook is left out";
 
 static struct cfph_mutant cfph_mutants[] = {
 	{ "mutant_keep_on_alloc", "allocated pages stay free in the map",
@@ -324,13 +324,20 @@ static struct cfph_mutant cfph_mutants[] = {
 	  cfph_set_hooks_off },
 	{ "mutant_ignore_refusal", "a map although contents of free pages matter",
 	  cfph_set_ignore_refusal },
-	CFPH_DROP("freed"),
-	CFPH_DROP("__free_one_page"),
-	CFPH_DROP("page_del_and_expand"),
-	CFPH_DROP("try_to_steal_block"),
-	CFPH_DROP("__isolate_free_page"),
-	CFPH_DROP("__offline_isolated_pages"),
-	CFPH_DROP("take_page_off_buddy"),
+	{ .name = "mutant_drop_freed", .what = cfph_drop_what,
+	  .hook = "freed" },
+	{ .name = "mutant_drop___free_one_page", .what = cfph_drop_what,
+	  .hook = "__free_one_page" },
+	{ .name = "mutant_drop_page_del_and_expand", .what = cfph_drop_what,
+	  .hook = "page_del_and_expand" },
+	{ .name = "mutant_drop_try_to_steal_block", .what = cfph_drop_what,
+	  .hook = "try_to_steal_block" },
+	{ .name = "mutant_drop___isolate_free_page", .what = cfph_drop_what,
+	  .hook = "__isolate_free_page" },
+	{ .name = "mutant_drop___offline_isolated_pages", .what = cfph_drop_what,
+	  .hook = "__offline_isolated_pages" },
+	{ .name = "mutant_drop_take_page_off_buddy", .what = cfph_drop_what,
+	  .hook = "take_page_off_buddy" },
 };
 
 static int cfph_mutant_get(void *data, u64 *value)

@@ -133,6 +133,7 @@ noinline void __cfph_page_allocated(struct zone *zone, struct page *page,
  *
  * Context: any.  What it says of a block that others may free or allocate is true
  *	of no moment.
+ * Return: true if one is, and the map is READY.
  */
 bool cfph_map_calls_free(unsigned long pfn, unsigned int order)
 {
