@@ -302,6 +302,13 @@ def netlink_set(ctx):
     show, stats = good(vm, ["do", "get"], ["do", "stats-get"])
     need((show["nice"], show["cpus"]) == (5, "1"), str(show))
     need(stats["resets"] == 1, f"resets: {stats}")
+
+    # What another tool has set stays, whatever CPU comes.
+    vm.sh("p=$(pidof kcfphd); taskset -p 1 $p; renice -n 2 -p $p; "
+          "cd /sys/devices/system/cpu/cpu1; echo 0 >online; echo 1 >online; "
+          "fpctl stop; fpctl start")
+    guest.settled(vm)
+    need(thread(vm) == (7, "0"), f"after taskset and renice: {thread(vm)}")
     guest.check_console(vm)
 
 

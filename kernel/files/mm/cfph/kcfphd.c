@@ -218,6 +218,7 @@ int cfph_thread_run(void)
 	if (IS_ERR(thread))
 		return PTR_ERR(thread);
 	cfph.thread = thread;
+	set_user_nice(thread, cfph.tunables.nice);
 	cfph_thread_place();
 	wake_up_process(thread);
 	return 0;

@@ -147,10 +147,11 @@ bool cfph_thread_misplaced(void)
 }
 
 /**
- * cfph_thread_place - priority and CPUs of the thread, as they were set
+ * cfph_thread_place - put the thread on the CPUs that were set
  *
- * If none of the CPUs is online, the thread runs where the scheduler has put it;
- * when one comes back, it goes there.
+ * If none of them is online, the thread runs where the scheduler has put it; when
+ * one comes back, it goes there.  Not if somebody has used sched_setaffinity() on
+ * it: then that counts, until other CPUs are set.
  *
  * Context: process context, cfph_mutex held.
  */
@@ -158,8 +159,8 @@ void cfph_thread_place(void)
 {
 	lockdep_assert_held(&cfph_mutex);
 
-	set_user_nice(cfph.thread, cfph.tunables.nice);
-	set_cpus_allowed_ptr(cfph.thread, &cfph.cpus);
+	if (!READ_ONCE(cfph.thread->user_cpus_ptr))
+		set_cpus_allowed_ptr(cfph.thread, &cfph.cpus);
 }
 
 /*
