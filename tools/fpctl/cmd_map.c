@@ -283,7 +283,7 @@ void cmd_map_describe(void)
 	     "order (2^n pages of 4 KiB), and a picture in the order of the\n"
 	     "addresses.  The largest run is looked for in each 128 MiB.\n"
 	     "Fragmentation is the part of the free memory that is in blocks\n"
-	     "smaller than 2 MiB.\n\n"
+	     "smaller than 2 MiB.  This needs CAP_SYS_ADMIN.\n\n"
 	     "--raw writes the bits to a file, bit n % 8 of byte n / 8 for page\n"
-	     "n; this needs CAP_SYS_ADMIN.");
+	     "n.");
 }

@@ -6,13 +6,12 @@
  * stopped: the cursor is the number of the next zone or leaf, so nothing has to be
  * held in between, and what comes or goes meanwhile does no harm.
  *
- * Locks: zone->lock to sum up the buddy lists of a zone, cfph_mutex to look at the
- * state; each on its own and for a moment.
+ * Locks: cfph_mutex to look at the state, for a moment.  What everybody may ask for
+ * takes no lock of the allocator.
  */
 #include <linux/cfph.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
-#include <linux/spinlock.h>
 #include <net/genetlink.h>
 #include <net/netlink.h>
 
@@ -49,10 +48,15 @@ static u64 cfph_zone_buddy_pages(struct zone *zone)
 	u64 pages = 0;
 
 	/* Not NR_FREE_PAGES, of which each CPU has a part of its own. */
-	spin_lock_irq(&zone->lock);
-	for (order = 0; order < NR_PAGE_ORDERS; order++)
-		pages += (u64)zone->free_area[order].nr_free << order;
-	spin_unlock_irq(&zone->lock);
+	for (order = 0; order < NR_PAGE_ORDERS; order++) {
+		/*
+		 * No zone->lock, as for /proc/buddyinfo: a block that is split or
+		 * merged meanwhile may count twice, or not.
+		 */
+		u64 blocks = data_race(zone->free_area[order].nr_free);
+
+		pages += blocks << order;
+	}
 	return pages;
 }
 
@@ -188,11 +192,20 @@ static int cfph_map_dump(struct sk_buff *skb, struct netlink_callback *cb,
 	}
 }
 
-/* An error here reaches the client as such, and not at the end of a dump. */
+/*
+ * Who sees where free memory lies learns when others allocate and free, and the
+ * copy holds zone->lock: this is for those who could read all memory anyway.  An
+ * error here reaches the client as such, and not at the end of a dump.
+ */
 static int cfph_map_start_dump(struct netlink_callback *cb, bool bits)
 {
 	struct cfph_dump *dump = cfph_dump_of(cb);
 	bool ready;
+	int err;
+
+	err = cfph_nl_check_admin(cb->skb, cb->extack);
+	if (err)
+		return err;
 
 	mutex_lock(&cfph_mutex);
 	ready = cfph.state == CFPH_STATE_READY;
@@ -225,16 +238,11 @@ int cfph_nl_map_get_start(struct netlink_callback *cb)
  * cfph_nl_map_raw_get_start - begin a copy of the map
  * @cb: the dump
  *
- * Who sees which pages are free learns when others allocate and free, so this is
- * for those who could read all memory anyway.
- *
  * Return: 0 or a negative errno.
  */
 int cfph_nl_map_raw_get_start(struct netlink_callback *cb)
 {
-	int err = cfph_nl_check_admin(cb->skb, cb->extack);
-
-	return err ?: cfph_map_start_dump(cb, true);
+	return cfph_map_start_dump(cb, true);
 }
 
 /**
