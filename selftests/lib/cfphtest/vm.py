@@ -368,6 +368,17 @@ class VM:
                  memdev=f"hp{i}")
         self.spec = self.spec.but(dimms=self.spec.dimms + [size])
 
+    def unplug_dimm(self, i, limit=30):
+        """The last word on that: the guest may say no.  Each number once."""
+        self.qmp("device_del", id=f"dimm{i}")
+        event = self.wait_event(
+            lambda e: e["event"] in ("DEVICE_DELETED", "MEM_UNPLUG_ERROR",
+                                     "DEVICE_UNPLUG_GUEST_ERROR") and
+            e["data"].get("device") == f"dimm{i}", limit)
+        if event["event"] != "DEVICE_DELETED":
+            raise VMError(f"{self.name}: dimm{i} stays: {event}; "
+                          f"{self.console_tail()}")
+
     def run(self, command, limit=60):
         return self.agent.run(command, limit)
 

@@ -170,10 +170,16 @@ bool cfph_map_calls_free(unsigned long pfn, unsigned int order)
 /*
  * A page of its own from the page allocator: it has a guest-physical address that
  * the host can read.  As a leaf: nothing is free; as a directory: nothing is there.
+ *
+ * It stays as long as the map and cannot be moved, so a DIMM that it lies in could
+ * not be unplugged.  Hypervisors plug memory in above 4 GiB, and what lies below
+ * has been there since boot.  3 GiB of it would do for the leaves of 96 TiB.
  */
 static void *cfph_alloc_page(void)
 {
-	return (void *)get_zeroed_page(CFPH_GFP);
+	void *page = (void *)get_zeroed_page(CFPH_GFP | __GFP_DMA32);
+
+	return page ?: (void *)get_zeroed_page(CFPH_GFP);
 }
 
 static __le64 *cfph_dir_entry(const struct cfph_map *map, unsigned long slot)
@@ -482,8 +488,9 @@ static int cfph_memory_notify(struct notifier_block *nb, unsigned long action,
 	for (; slot < end; slot++) {
 		if (cfph_track_slot(slot))
 			continue;
-		pr_warn("pages %#lx and up are not tracked and migrate as used: no memory for the map, or beyond what the firmware announced at boot\n",
-			slot << CFPH_LEAF_SHIFT);
+		/* For the first of the many blocks of a DIMM. */
+		pr_warn_once("pages %#lx and up are not tracked and migrate as used: no memory for the map, or beyond what the firmware announced at boot\n",
+			     slot << CFPH_LEAF_SHIFT);
 		break;
 	}
 	return NOTIFY_OK;

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Memory that comes and goes: the map must be in nobody's way."""
+
+from cfphtest import guest
+from cfphtest.guest import DRIVER, settled
+from cfphtest.registry import need, test, wait_for
+
+DEVICE_CHECK = 1        # an ACPI notification, which the event answers
+
+RESTART = "fpctl stop; fpctl start"
+REBIND = (f"cd {DRIVER} && d=$(echo virtio*) && echo $d >unbind && "
+          "echo $d >bind")
+
+
+def tracked(vm):
+    return guest.fpctl(vm)["tracked-pages"]
+
+
+def plug(vm, limit=30):
+    """Another DIMM, which the guest has taken."""
+    device = f"dimm{len(vm.spec.dimms)}"
+    vm.plug_dimm("256M")
+    event = vm.wait_event(
+        lambda e: e["event"] == "ACPI_DEVICE_OST" and
+        e["data"]["info"].get("device") == device and
+        e["data"]["info"]["source"] == DEVICE_CHECK, limit)
+    need(not event["data"]["info"]["status"], f"refused: {event}")
+
+
+def booted(ctx, state):
+    vm = ctx.vm(ctx.spec(mem_opts="slots=10,maxmem=4G",
+                         kernel_args=f"memhp_default_state={state}"),
+                f"guest-{state}").boot()
+    settled(vm)
+    return vm, tracked(vm)
+
+
+def check(vm, pages):
+    settled(vm)
+    wait_for(lambda: tracked(vm) == pages, f"not {pages} pages are tracked")
+    guest.check_map(vm)
+
+
+@test("hotplug-unplug")
+def hotplug_unplug(ctx):
+    """A DIMM of kernel memory goes: it must not hold a page of the map.
+
+    What the guest runs meanwhile may leave a page of its own there, with hints or
+    without; so it runs nothing.
+    """
+    vm, pages = booted(ctx, "online")
+    for i in range(5):
+        plug(vm)
+        vm.unplug_dimm(i)
+    check(vm, pages)
+    guest.check_console(vm)
+
+
+@test("hotplug-unplug-movable")
+def hotplug_unplug_movable(ctx):
+    """Two DIMMs go, in either order, after all that makes a new map."""
+    vm, pages = booted(ctx, "online_movable")
+    first = 0
+    for between in ("true", RESTART, REBIND):
+        for order in ((0, 1), (1, 0)):
+            plug(vm)
+            plug(vm)
+            vm.sh(between)
+            check(vm, pages + 2 * 65536)
+            for i in order:
+                vm.unplug_dimm(first + i)
+            check(vm, pages)
+            first += 2
+    guest.check_console(vm)
