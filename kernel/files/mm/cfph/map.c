@@ -173,13 +173,11 @@ bool cfph_map_calls_free(unsigned long pfn, unsigned int order)
  *
  * It stays as long as the map and cannot be moved, so a DIMM that it lies in could
  * not be unplugged.  Hypervisors plug memory in above 4 GiB, and what lies below
- * has been there since boot.  3 GiB of it would do for the leaves of 96 TiB.
+ * has been there since boot.  The leaves of 31 TiB take 1 GiB of it.
  */
 static void *cfph_alloc_page(void)
 {
-	void *page = (void *)get_zeroed_page(CFPH_GFP | __GFP_DMA32);
-
-	return page ?: (void *)get_zeroed_page(CFPH_GFP);
+	return (void *)get_zeroed_page(CFPH_GFP | __GFP_DMA32);
 }
 
 static __le64 *cfph_dir_entry(const struct cfph_map *map, unsigned long slot)
