@@ -11,8 +11,7 @@ failure.
 
 from cfphtest import guest, late, oracle
 from cfphtest.agent import AgentError
-from cfphtest.integrity import (CRAWL, load, long_round, say_hints,
-                                several_rounds)
+from cfphtest.integrity import load, long_round, say_hints
 from cfphtest.postcopy import allocate, crawl_to_postcopy
 from cfphtest.registry import Failure, need, test
 from cfphtest.vm import VMError
@@ -40,7 +39,7 @@ def evidence(ctx, src, dst):
     return found
 
 
-def hunt_once(ctx, src, dst, way):
+def hunt_once(ctx, src, dst, long_round):
     """(pages skipped, what shows that memory is wrong) of one migration."""
     try:
         info = way(src, dst)
@@ -53,15 +52,15 @@ def hunt_once(ctx, src, dst, way):
     return skipped, evidence(ctx, src, dst) if skipped else []
 
 
-def hunt(ctx, spec, prepare=lambda vm: None, way=long_round, stress_mib=100):
+def hunt(ctx, spec, prepare=lambda vm: None):
     """Migrate until the mutant is caught."""
     hints = False
     for attempt in range(1, TRIES + 1):
         src, dst = ctx.pair(spec)
-        load(src, stress_mib=stress_mib)
+        load(src, stress_mib=100)
         prepare(src)
         src.sh("churn start --mib 48")
-        skipped, found = hunt_once(ctx, src, dst, way)
+        skipped, found = hunt_once(ctx, src, dst, long_round)
         src.close()
         dst.close()
         if found:
@@ -129,35 +128,6 @@ def mutant_ignore_refusal(ctx):
 def mutant_stale_final(ctx):
     """The decision uses the map as read at the last sync: caught."""
     hunt(ctx, ctx.spec(balloon_opts=["x-cfph-debug-stale-final=on"]))
-
-
-@test("mutant-keep-registration", 300)
-def mutant_keep_registration(ctx):
-    """A reset forgets no map, and nobody looks at its header: caught.
-
-    Each of the two would save the guest; qtest-cfph-rules has them alone.  The map
-    is in a DIMM, which the kernel that boots in the middle leaves offline, or it
-    would write over it.  That kernel has no driver: nothing is registered in place
-    of the old map, and it uses what the other had not.
-    """
-    def driver_in_dimm(vm):
-        # GFP_KERNEL memory comes from the highest zone that has any.
-        vm.sh("echo online_kernel >/sys/devices/system/memory/memory32/state")
-        late_driver(vm)
-
-    def reset(migration):
-        migration.set(max_bandwidth=CRAWL)
-        migration.src.qmp("system_reset")
-        migration.src.wait_event(lambda e: e["event"] == "RESET", 30)
-        migration.src.boot()
-        load(migration.src, stress_mib=100)
-
-    spec = ctx.spec(reboot=True, mem_opts="slots=1,maxmem=1G", dimms=["128M"],
-                    kernel_args="cfph.modules=none memhp_default_state=offline",
-                    balloon_opts=["x-cfph-debug-keep-registration=on",
-                                  "x-cfph-debug-no-header-check=on"])
-    hunt(ctx, spec, driver_in_dimm, stress_mib=16,
-         way=lambda src, dst: several_rounds(src, dst, middle=reset))
 
 
 @test("mutant-no-limit", 240)
