@@ -11,12 +11,17 @@ failure.
 
 from cfphtest import guest, late, oracle
 from cfphtest.agent import AgentError
-from cfphtest.integrity import load, long_round, say_hints
+from cfphtest.integrity import (CRAWL, load, long_round, say_hints,
+                                several_rounds)
 from cfphtest.postcopy import allocate, crawl_to_postcopy
 from cfphtest.registry import Failure, need, test
 from cfphtest.vm import VMError
 
 TRIES = 3
+
+# With a limit of 0, as in long_round(), what comes back is a reason to run on, again
+# and again until luck ends it: two minutes at times.  So the limit does not count.
+STALE_FINAL = ["x-cfph-debug-stale-final=on", "x-cfph-debug-no-limit=on"]
 
 
 class Survived(Failure):
@@ -39,7 +44,7 @@ def evidence(ctx, src, dst):
     return found
 
 
-def hunt_once(ctx, src, dst, long_round):
+def hunt_once(ctx, src, dst, way):
     """(pages skipped, what shows that memory is wrong) of one migration."""
     try:
         info = way(src, dst)
@@ -52,15 +57,15 @@ def hunt_once(ctx, src, dst, long_round):
     return skipped, evidence(ctx, src, dst) if skipped else []
 
 
-def hunt(ctx, spec, prepare=lambda vm: None):
+def hunt(ctx, spec, prepare=lambda vm: None, way=long_round, stress_mib=100):
     """Migrate until the mutant is caught."""
     hints = False
     for attempt in range(1, TRIES + 1):
         src, dst = ctx.pair(spec)
-        load(src, stress_mib=100)
+        load(src, stress_mib=stress_mib)
         prepare(src)
         src.sh("churn start --mib 48")
-        skipped, found = hunt_once(ctx, src, dst, long_round)
+        skipped, found = hunt_once(ctx, src, dst, way)
         src.close()
         dst.close()
         if found:
@@ -127,7 +132,38 @@ def mutant_ignore_refusal(ctx):
 @test("mutant-stale-final", 300)
 def mutant_stale_final(ctx):
     """The decision uses the map as read at the last sync: caught."""
-    hunt(ctx, ctx.spec(balloon_opts=["x-cfph-debug-stale-final=on"]))
+    hunt(ctx, ctx.spec(balloon_opts=STALE_FINAL))
+
+
+@test("mutant-keep-registration", 300)
+def mutant_keep_registration(ctx):
+    """A reset forgets no map, and nobody looks at its header: caught.
+
+    Each of the two would save the guest; qtest-cfph-rules has them alone.  The map
+    has to survive the kernel that boots in the middle.  It is below 4 GiB, and what
+    boots and runs takes the 1 GiB above first, and then the lowest pages, which a
+    file has until the map has been made.  The second kernel has no driver, so nothing
+    is registered in its place, and it uses memory that the first had not.
+    """
+    def driver_behind(vm):
+        # Unmovable, as pages of the map are.
+        vm.sh("mkdir /tmp/ram && mount -t ramfs ramfs /tmp/ram && "
+              "dd if=/dev/zero of=/tmp/ram/f bs=1M count=1200", 120)
+        late_driver(vm)
+        vm.sh("umount /tmp/ram")
+
+    def reset(migration):
+        migration.set(max_bandwidth=CRAWL)
+        migration.src.qmp("system_reset")
+        migration.src.wait_event(lambda e: e["event"] == "RESET", 30)
+        migration.src.boot()
+        load(migration.src, stress_mib=100)
+
+    spec = ctx.spec(mem="4G", reboot=True, kernel_args="cfph.modules=none",
+                    balloon_opts=["x-cfph-debug-keep-registration=on",
+                                  "x-cfph-debug-no-header-check=on"])
+    hunt(ctx, spec, driver_behind, stress_mib=16,
+         way=lambda src, dst: several_rounds(src, dst, middle=reset))
 
 
 @test("mutant-no-limit", 240)

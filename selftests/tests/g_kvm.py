@@ -21,7 +21,7 @@ from cfphtest.migrate import UNLIMITED, Migration
 from cfphtest.registry import Skip, need, test, wait_for
 from cfphtest.vm import Spec
 
-from .e_mutants import hunt
+from .e_mutants import STALE_FINAL, hunt
 
 TRACING = "/sys/kernel/tracing/events/syscalls/sys_enter_ioctl"
 # linux/kvm.h; numbers, because this is the kernel's side of the story
@@ -299,4 +299,4 @@ def kvm_mutant_stale_final(ctx):
     """The decision uses the map as read at the last sync: caught here, too."""
     need_kvm(ctx)
     hunt(ctx, KvmSpec(mem="320M",
-                      balloon_opts=["x-cfph-debug-stale-final=on"]))
+                      balloon_opts=STALE_FINAL))
