@@ -19,7 +19,7 @@ DECLARE_STATIC_KEY_FALSE(cfph_hooks);
 extern bool cfph_pcp_short;
 #ifdef CONFIG_CFPH_DEBUG
 DECLARE_STATIC_KEY_FALSE(cfph_mutant_drop);
-bool __cfph_drops(const char *hook);
+bool __cfph_drops(const char *kind, const char *hook);
 void __cfph_check_new_page(struct page *page, unsigned int order);
 #endif
 
@@ -65,13 +65,15 @@ static inline void cfph_page_allocated(struct zone *zone, struct page *page,
 }
 
 #ifdef CONFIG_CFPH_DEBUG
-/* Each hook can be left out by the name of the function that it is in: debug.c. */
-#define cfph_drops(hook)						\
-	(static_branch_unlikely(&cfph_mutant_drop) && __cfph_drops(hook))
+/* Hooks can be left out, by their kind or by the function that they are in: debug.c. */
+#define cfph_drops(kind, hook)						\
+	(static_branch_unlikely(&cfph_mutant_drop) && __cfph_drops(kind, hook))
 #define cfph_page_freed(zone, page, order)				\
-	(cfph_drops("freed") ? (void)0 : cfph_page_freed(zone, page, order))
+	(cfph_drops("freed", "freed") ? (void)0 :			\
+					cfph_page_freed(zone, page, order))
 #define cfph_page_allocated(zone, page, order)				\
-	(cfph_drops(__func__) ? (void)0 : cfph_page_allocated(zone, page, order))
+	(cfph_drops("allocated", __func__) ? (void)0 :			\
+					     cfph_page_allocated(zone, page, order))
 #endif
 
 /**

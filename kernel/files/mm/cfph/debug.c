@@ -226,20 +226,30 @@ noinline void __cfph_check_new_page(struct page *page, unsigned int order)
 DEFINE_STATIC_KEY_FALSE(cfph_mutant_drop);
 static const char *cfph_dropped;
 
-/* Is @hook the one that is left out? */
-noinline bool __cfph_drops(const char *hook)
+/* Is @hook left out, or all of its @kind? */
+noinline bool __cfph_drops(const char *kind, const char *hook)
 {
 	const char *dropped = READ_ONCE(cfph_dropped);
 
-	return dropped && !strcmp(hook, dropped);
+	return dropped &&
+	       (!strcmp(kind, dropped) || !strcmp(hook, dropped));
 }
 
-/* One at a time; the map is wrong until it is made anew. */
-static int cfph_drop(const char *hook, bool on)
+/**
+ * cfph_drop - leave hooks out, or no longer
+ * @hooks: "freed" or "allocated", or the function that one of the latter is in
+ * @on: leave out
+ *
+ * The map is wrong then, until it is made anew.
+ *
+ * Context: process context; the callers keep away from each other.
+ * Return: 0, or -EBUSY if others are left out.
+ */
+int cfph_drop(const char *hooks, bool on)
 {
 	if (on && cfph_dropped)
 		return -EBUSY;
-	WRITE_ONCE(cfph_dropped, on ? hook : NULL);
+	WRITE_ONCE(cfph_dropped, on ? hooks : NULL);
 	if (on)
 		static_branch_enable(&cfph_mutant_drop);
 	else
@@ -247,17 +257,7 @@ static int cfph_drop(const char *hook, bool on)
 	return 0;
 }
 
-DEFINE_STATIC_KEY_FALSE(cfph_mutant_keep_on_alloc);
 bool cfph_mutant_ignore_refusal;
-
-static int cfph_set_keep_on_alloc(bool on)
-{
-	if (on)
-		static_branch_enable(&cfph_mutant_keep_on_alloc);
-	else
-		static_branch_disable(&cfph_mutant_keep_on_alloc);
-	return 0;
-}
 
 /*
  * Called before the page is looked at, poisoned and put into a per-cpu list, from
@@ -300,44 +300,41 @@ static int cfph_set_ignore_refusal(bool on)
  * struct cfph_mutant - a rule that can be broken
  * @name: of the file
  * @what: what is wrong then, for the log
- * @set: break the rule, or keep it again; NULL: leave @hook out
- * @hook: name of the function that the hook is in, "freed" for the only one that
- *	sets bits
+ * @set: break the rule, or keep it again; NULL: leave @hooks out
+ * @hooks: which ones, as for cfph_drop()
  * @on: it is broken; protected by cfph_mutex
  */
 struct cfph_mutant {
 	const char *name;
 	const char *what;
 	int (*set)(bool on);
-	const char *hook;
+	const char *hooks;
 	bool on;
 };
 
-static const char cfph_drop_what[] = "a hook is left out";
-
 static struct cfph_mutant cfph_mutants[] = {
-	{ "mutant_keep_on_alloc", "allocated pages stay free in the map",
-	  cfph_set_keep_on_alloc },
 	{ "mutant_free_early", "pages are free in the map before they are free",
 	  cfph_set_free_early },
 	{ "mutant_hooks_off", "the map is not kept, and the host is not told",
 	  cfph_set_hooks_off },
 	{ "mutant_ignore_refusal", "a map although contents of free pages matter",
 	  cfph_set_ignore_refusal },
-	{ .name = "mutant_drop_freed", .what = cfph_drop_what,
-	  .hook = "freed" },
-	{ .name = "mutant_drop___free_one_page", .what = cfph_drop_what,
-	  .hook = "__free_one_page" },
-	{ .name = "mutant_drop_page_del_and_expand", .what = cfph_drop_what,
-	  .hook = "page_del_and_expand" },
-	{ .name = "mutant_drop_try_to_steal_block", .what = cfph_drop_what,
-	  .hook = "try_to_steal_block" },
-	{ .name = "mutant_drop___isolate_free_page", .what = cfph_drop_what,
-	  .hook = "__isolate_free_page" },
-	{ .name = "mutant_drop___offline_isolated_pages", .what = cfph_drop_what,
-	  .hook = "__offline_isolated_pages" },
-	{ .name = "mutant_drop_take_page_off_buddy", .what = cfph_drop_what,
-	  .hook = "take_page_off_buddy" },
+	{ "mutant_keep_on_alloc", "allocated pages stay free in the map",
+	  .hooks = "allocated" },
+	{ "mutant_drop_freed", "freed pages stay used in the map",
+	  .hooks = "freed" },
+	{ "mutant_drop___free_one_page", "a hook is left out",
+	  .hooks = "__free_one_page" },
+	{ "mutant_drop_page_del_and_expand", "a hook is left out",
+	  .hooks = "page_del_and_expand" },
+	{ "mutant_drop_try_to_steal_block", "a hook is left out",
+	  .hooks = "try_to_steal_block" },
+	{ "mutant_drop___isolate_free_page", "a hook is left out",
+	  .hooks = "__isolate_free_page" },
+	{ "mutant_drop___offline_isolated_pages", "a hook is left out",
+	  .hooks = "__offline_isolated_pages" },
+	{ "mutant_drop_take_page_off_buddy", "a hook is left out",
+	  .hooks = "take_page_off_buddy" },
 };
 
 static int cfph_mutant_get(void *data, u64 *value)
@@ -357,7 +354,7 @@ static int cfph_mutant_set(void *data, u64 value)
 	mutex_lock(&cfph_mutex);
 	if (on != mutant->on)
 		err = mutant->set ? mutant->set(on) :
-				    cfph_drop(mutant->hook, on);
+				    cfph_drop(mutant->hooks, on);
 	if (!err)
 		WRITE_ONCE(mutant->on, on);
 	mutex_unlock(&cfph_mutex);

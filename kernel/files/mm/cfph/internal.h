@@ -368,20 +368,10 @@ struct cfph_verdict {
 int cfph_verify(struct cfph_verdict *verdict);
 
 #ifdef CONFIG_CFPH_DEBUG
-DECLARE_STATIC_KEY_FALSE(cfph_mutant_keep_on_alloc);
+int cfph_drop(const char *hooks, bool on);
 extern bool cfph_mutant_ignore_refusal;
 extern bool cfph_assert_hooks;
 #endif
-
-/* Shall the alloc hook break the invariant, so that a test can see it fail? */
-static __always_inline bool cfph_keep_on_alloc(void)
-{
-#ifdef CONFIG_CFPH_DEBUG
-	return static_branch_unlikely(&cfph_mutant_keep_on_alloc);
-#else
-	return false;
-#endif
-}
 
 /* Shall a map be kept where it must not? */
 static inline bool cfph_ignore_refusal(void)

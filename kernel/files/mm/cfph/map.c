@@ -118,8 +118,6 @@ noinline void __cfph_page_freed(struct zone *zone, struct page *page,
 noinline void __cfph_page_allocated(struct zone *zone, struct page *page,
 				    unsigned int order)
 {
-	if (cfph_keep_on_alloc())
-		return;
 	cfph_map_update(zone, page, order, false);
 }
 

@@ -121,7 +121,7 @@ static void cfph_test_mutant(struct kunit *test)
 
 	/* Or the log of this kernel would hold a warning. */
 	cfph_assert_hooks = false;
-	static_branch_enable(&cfph_mutant_keep_on_alloc);
+	KUNIT_ASSERT_EQ(test, cfph_drop("allocated", true), 0);
 	page = alloc_pages(GFP_KERNEL | __GFP_NOWARN, 5);
 	if (page)
 		KUNIT_EXPECT_TRUE(test,
@@ -129,7 +129,7 @@ static void cfph_test_mutant(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, cfph_verify(&verdict), 0);
 	KUNIT_EXPECT_TRUE(test, verdict.differs);
 	KUNIT_EXPECT_TRUE(test, verdict.map_free);
-	static_branch_disable(&cfph_mutant_keep_on_alloc);
+	cfph_drop("allocated", false);
 
 	/* Another map, with no trace of that. */
 	cfph_test_enable(h, false);
