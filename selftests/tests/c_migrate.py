@@ -281,10 +281,9 @@ def migrate_rebind(ctx):
     spec = ctx.spec()
     src, dst = ctx.pair(spec)
     load(src)
-    dev = guest.driver_device(src)
 
     def middle(_migration):
-        src.sh(f"echo {dev} >{DRIVER}/unbind; echo {dev} >{DRIVER}/bind")
+        guest.rebind(src)
         src.sh("rmmod virtio_balloon; "
                "insmod /lib/modules/cfph/virtio_balloon.ko")
 

@@ -12,6 +12,8 @@ import itertools
 from cfphtest import guest
 from cfphtest.registry import need, test, wait_for
 
+from .e_mutants import guest_mutant
+
 MEMORY = "/sys/devices/system/memory"
 DIMM = f"{MEMORY}/memory32"             # the first block above 4 GiB
 DIMM_PFN = 1 << 20
@@ -19,6 +21,10 @@ HANDED_OUT = "is handed out, but free in the map"
 DIFFERS = "in the map, but "            # of the oracle
 # Compaction that succeeds need not have captured a block.
 TRIES = 10
+
+# Memory that nobody uses yet, for Spec.
+SPARE_DIMM = {"mem_opts": "slots=1,maxmem=1G", "dimms": ["128M"],
+              "kernel_args": "memhp_default_state=offline"}
 
 
 def noticed(vm):
@@ -36,7 +42,7 @@ def forgotten(ctx, hook, drive, by, **fields):
     ctx.say(guest.check_map(vm))
     guest.check_console(vm)
 
-    vm.sh(f"echo 1 >{guest.debugfs('mutant_drop_' + hook)}")
+    guest_mutant(f"drop_{hook}")(vm)
     for n in range(TRIES):
         drive(vm)
         if by == DIFFERS:
@@ -70,12 +76,11 @@ def drop_steal(ctx):
     """A whole pageblock changes its type for an unmovable page."""
     def unmovable(vm):
         # Those of the last time are unmovable already.
-        used.append(60)
         vm.sh("mkdir -p /tmp/ram; mount -t ramfs ramfs /tmp/ram; "
-              f"dd if=/dev/zero of=/tmp/ram/f bs=1M count={sum(used)} "
+              f"dd if=/dev/zero of=/tmp/ram/f bs=1M count={next(sizes)} "
               "2>/dev/null; umount /tmp/ram")
 
-    used = []
+    sizes = itertools.count(60, 60)
     forgotten(ctx, "try_to_steal_block", unmovable, HANDED_OUT)
 
 
@@ -116,8 +121,7 @@ def drop_offline(ctx):
     def offline(vm):
         vm.sh(f"echo online_movable >{DIMM}/state; echo offline >{DIMM}/state")
     forgotten(ctx, "__offline_isolated_pages", offline, DIFFERS,
-              mem_opts="slots=1,maxmem=1G", dimms=["128M"],
-              kernel_args="memhp_default_state=offline")
+              **SPARE_DIMM)
 
 
 @test("mutant-drop-poison")
@@ -131,6 +135,4 @@ def drop_poison(ctx):
               f"echo online_movable >{DIMM}/state; "
               "cd /sys/kernel/debug/hwpoison; "
               f"echo {pfn} >unpoison-pfn; echo {pfn} >corrupt-pfn")
-    forgotten(ctx, "take_page_off_buddy", poison, DIFFERS,
-              mem_opts="slots=1,maxmem=1G", dimms=["128M"],
-              kernel_args="memhp_default_state=offline")
+    forgotten(ctx, "take_page_off_buddy", poison, DIFFERS, **SPARE_DIMM)

@@ -2,14 +2,10 @@
 """Memory that comes and goes: the map must be in nobody's way."""
 
 from cfphtest import guest
-from cfphtest.guest import DRIVER, settled
+from cfphtest.guest import settled
 from cfphtest.registry import need, test, wait_for
 
 DEVICE_CHECK = 1        # an ACPI notification, which the event answers
-
-RESTART = "fpctl stop; fpctl start"
-REBIND = (f"cd {DRIVER} && d=$(echo virtio*) && echo $d >unbind && "
-          "echo $d >bind")
 
 
 def tracked(vm):
@@ -61,11 +57,12 @@ def hotplug_unplug_movable(ctx):
     """Two DIMMs go, in either order, after all that makes a new map."""
     vm, pages = booted(ctx, "online_movable")
     first = 0
-    for between in ("true", RESTART, REBIND):
+    for between in (lambda vm: None, guest.rebind,
+                    lambda vm: vm.sh("fpctl stop; fpctl start")):
         for order in ((0, 1), (1, 0)):
             plug(vm)
             plug(vm)
-            vm.sh(between)
+            between(vm)
             check(vm, pages + 2 * 65536)
             for i in order:
                 vm.unplug_dimm(first + i)

@@ -35,6 +35,12 @@ def driver_device(vm):
     return vm.sh(f"basename $(ls -d {DRIVER}/virtio*)").strip()
 
 
+def rebind(vm):
+    """Unbind the driver, and bind it again at once."""
+    dev = driver_device(vm)
+    vm.sh(f"cd {DRIVER} && echo {dev} >unbind && echo {dev} >bind")
+
+
 def fpctl(vm, words="show"):
     """fpctl -j, decoded."""
     return json.loads(vm.sh(f"fpctl -j {words}"))
