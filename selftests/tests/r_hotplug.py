@@ -6,6 +6,7 @@ from cfphtest.guest import settled
 from cfphtest.registry import need, test, wait_for
 
 DEVICE_CHECK = 1        # an ACPI notification, which the event answers
+LEAF = 4096             # bytes of the map for 128 MiB
 
 
 def tracked(vm):
@@ -23,6 +24,10 @@ def plug(vm, limit=30):
     need(not event["data"]["info"]["status"], f"refused: {event}")
 
 
+def map_bytes(vm):
+    return guest.fpctl(vm)["map-bytes"]
+
+
 def booted(ctx, state):
     vm = ctx.vm(ctx.spec(mem_opts="slots=10,maxmem=4G",
                          kernel_args=f"memhp_default_state={state}"),
@@ -37,6 +42,12 @@ def check(vm, pages):
     guest.check_map(vm)
 
 
+def idle_map(vm, pages, size):
+    """All that was plugged in is gone, and its part of the map, too."""
+    check(vm, pages)
+    need(map_bytes(vm) == size, f"map: {map_bytes(vm)} bytes, {size} before")
+
+
 @test("hotplug-unplug")
 def hotplug_unplug(ctx):
     """A DIMM of kernel memory goes: it must not hold a page of the map.
@@ -45,10 +56,11 @@ def hotplug_unplug(ctx):
     without; so it runs nothing.
     """
     vm, pages = booted(ctx, "online")
-    for i in range(5):
+    size = map_bytes(vm)
+    for i in range(10):
         plug(vm)
         vm.unplug_dimm(i)
-    check(vm, pages)
+    idle_map(vm, pages, size)
     guest.check_console(vm)
 
 
@@ -56,6 +68,7 @@ def hotplug_unplug(ctx):
 def hotplug_unplug_movable(ctx):
     """Two DIMMs go, in either order, after all that makes a new map."""
     vm, pages = booted(ctx, "online_movable")
+    size = map_bytes(vm)
     first = 0
     for between in (lambda vm: None, guest.rebind,
                     lambda vm: vm.sh("fpctl stop; fpctl start")):
@@ -64,8 +77,26 @@ def hotplug_unplug_movable(ctx):
             plug(vm)
             between(vm)
             check(vm, pages + 2 * 65536)
+            need(map_bytes(vm) == size + 4 * LEAF, "not four leaves more")
             for i in order:
                 vm.unplug_dimm(first + i)
-            check(vm, pages)
+            idle_map(vm, pages, size)
             first += 2
     guest.check_console(vm)
+
+
+@test("hotplug-maxmem")
+def hotplug_maxmem(ctx):
+    """What is not plugged in costs nothing: neither guest memory nor time."""
+    def size(name, mem_opts):
+        vm = ctx.vm(ctx.spec(machine="q35", mem_opts=mem_opts,
+                             extra=["-cpu", "max,phys-bits=46"]),
+                    name).boot()
+        settled(vm)
+        guest.check_map(vm)
+        guest.check_console(vm)
+        return map_bytes(vm)
+
+    none, most = size("none", ""), size("most", "slots=2,maxmem=60T")
+    ctx.say(f"map: {none} bytes, with maxmem=60T {most}")
+    need(most <= none + 64 * 1024, "it does cost something")

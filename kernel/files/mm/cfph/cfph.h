@@ -23,10 +23,8 @@ bool __cfph_drops(const char *kind, const char *hook);
 void __cfph_check_new_page(struct page *page, unsigned int order);
 #endif
 
-void __cfph_page_freed(struct zone *zone, struct page *page,
-		       unsigned int order);
-void __cfph_page_allocated(struct zone *zone, struct page *page,
-			   unsigned int order);
+void __cfph_page_freed(struct page *page, unsigned int order);
+void __cfph_page_allocated(struct page *page, unsigned int order);
 
 /**
  * cfph_page_freed - a block has come to the buddy free lists
@@ -44,7 +42,7 @@ static inline void cfph_page_freed(struct zone *zone, struct page *page,
 {
 	lockdep_assert_held(&zone->lock);
 	if (static_branch_unlikely(&cfph_hooks))
-		__cfph_page_freed(zone, page, order);
+		__cfph_page_freed(page, order);
 }
 
 /**
@@ -61,7 +59,7 @@ static inline void cfph_page_allocated(struct zone *zone, struct page *page,
 {
 	lockdep_assert_held(&zone->lock);
 	if (static_branch_unlikely(&cfph_hooks))
-		__cfph_page_allocated(zone, page, order);
+		__cfph_page_allocated(page, order);
 }
 
 #ifdef CONFIG_CFPH_DEBUG

@@ -279,13 +279,13 @@ void cfph_build_step(void)
 
 	lockdep_assert_held(&cfph_mutex);
 
-	while (cfph.scan_slot < map->slots &&
+	while (cfph.scan_slot < READ_ONCE(map->slots) &&
 	       !cfph_map_leaf(map, cfph.scan_slot))
 		cfph.scan_slot++;
-	if (cfph.scan_slot < map->slots)
+	if (cfph.scan_slot < READ_ONCE(map->slots))
 		cfph_scan_leaf(map, cfph.scan_slot++);
 	cfph.scan_ns += ktime_get_ns() - start;
-	if (cfph.scan_slot < map->slots)
+	if (cfph.scan_slot < READ_ONCE(map->slots))
 		return;
 
 	cfph.counters.scans++;

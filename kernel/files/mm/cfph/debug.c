@@ -79,25 +79,23 @@ static unsigned long cfph_verify_part(struct zone *zone, unsigned long pfn,
 static void cfph_verify_leaf(unsigned long slot, struct cfph_verdict *verdict)
 {
 	unsigned long pfn = slot << CFPH_LEAF_SHIFT;
-	struct cfph_verify_leaf v = {
-		.leaf = cfph_map_leaf(cfph.map, slot),
-		.verdict = verdict,
-	};
+	struct cfph_verify_leaf v = { .verdict = verdict };
 	u64 before = verdict->pages;
 	unsigned long word;
 
 	lockdep_assert_held(&cfph_mutex);
 
-	if (!v.leaf)
-		return;
-
 	get_online_mems();
+	v.leaf = cfph_map_leaf(cfph.map, slot);
+	if (!v.leaf)
+		goto out_put;
 	cfph_walk_parts(pfn, pfn + CFPH_LEAF_PAGES, cfph_verify_part, &v);
 	/* All of it offline: nothing may be free, and no hook runs. */
 	if (verdict->pages == before)
 		for (word = 0; word < CFPH_LEAF_WORDS; word++)
 			cfph_verify_word(pfn + word * BITS_PER_LONG,
 					 v.leaf[word], 0, verdict);
+out_put:
 	put_online_mems();
 }
 

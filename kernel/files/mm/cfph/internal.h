@@ -13,11 +13,10 @@
 #include <linux/mmzone.h>
 #include <linux/mutex.h>
 
-#include "mask.h"
+#include "map.h"
 
 struct netlink_ext_ack;
 struct sk_buff;
-struct virtio_balloon_cfph_map_header;
 
 /* --- what an administrator may set, tunables.c; used by netlink.c --- */
 
@@ -166,67 +165,6 @@ static inline void cfph_notify(enum cfph_event event, enum cfph_reason reason,
 {
 }
 #endif
-
-/* --- the map, map.c --- */
-
-/**
- * struct cfph_map - the running bitmap of free pages
- * @header: the page that tells the host whether to believe the map, and where to
- *	find its directory pages; leaves are entered there under cfph_leaf_lock
- * @changed: one byte per chunk of @leaf, 1 = a bit may have changed since the
- *	byte was last cleared; written with WRITE_ONCE() and no lock
- * @leaves: how many of @leaf there are; grows under cfph_leaf_lock
- * @slots: length of @leaf
- * @leaf: by pfn / CFPH_LEAF_PAGES; one page each, NULL = not tracked.  A leaf
- *	appears at any time (memory hotplug), and stays as long as the map
- */
-struct cfph_map {
-	struct virtio_balloon_cfph_map_header *header;
-	u8 *changed;
-	unsigned long leaves;
-	unsigned long slots;
-	unsigned long *leaf[] __counted_by(slots);
-};
-
-struct cfph_map *cfph_map_start(void);
-void cfph_map_stop(struct cfph_map *map);
-void cfph_map_clear_changed(struct cfph_map *map);
-unsigned long cfph_map_next_changed(const struct cfph_map *map,
-				    unsigned long chunk);
-unsigned long cfph_map_count_changed(const struct cfph_map *map,
-				     unsigned long chunk);
-void cfph_map_copy(const struct cfph_map *map, unsigned long pfn,
-		   unsigned long words, unsigned long *bits);
-u64 cfph_map_tracked_pages(const struct cfph_map *map);
-u64 cfph_map_bytes(const struct cfph_map *map);
-u64 cfph_map_free_pages(void);
-bool cfph_map_calls_free(unsigned long pfn, unsigned int order);
-
-/**
- * cfph_map_leaf - the bits of 128 MiB
- * @map: the map
- * @slot: first pfn / CFPH_LEAF_PAGES
- *
- * Return: CFPH_LEAF_WORDS words, or NULL if that memory is not tracked.
- */
-static inline unsigned long *cfph_map_leaf(const struct cfph_map *map,
-					   unsigned long slot)
-{
-	/* Pairs with smp_store_release() in cfph_map_add_leaf(). */
-	return slot < map->slots ? READ_ONCE(map->leaf[slot]) : NULL;
-}
-
-static inline unsigned long cfph_map_chunks(const struct cfph_map *map)
-{
-	return map->slots * CFPH_LEAF_CHUNKS;
-}
-
-static inline void cfph_map_copy_chunk(const struct cfph_map *map,
-				       unsigned long chunk,
-				       unsigned long bits[CFPH_CHUNK_WORDS])
-{
-	cfph_map_copy(map, chunk << CFPH_CHUNK_SHIFT, CFPH_CHUNK_WORDS, bits);
-}
 
 /* --- a leaf for people to look at, summary.c; used by dump.c --- */
 

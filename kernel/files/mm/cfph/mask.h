@@ -91,11 +91,15 @@ static __always_inline void cfph_bits_update(unsigned long *bits,
 					     unsigned long index,
 					     unsigned int order, bool free)
 {
+	/* cfph_word_mask(0, order): a look-up is one instruction, and this is hot. */
+	static const unsigned long masks[CFPH_WORD_SHIFT] = {
+		0x1, 0x3, 0xf, 0xff, 0xffff, 0xffffffff
+	};
 	unsigned long *word = bits + (index >> CFPH_WORD_SHIFT);
 	unsigned long mask, *end;
 
-	if (order < CFPH_WORD_SHIFT) {
-		mask = cfph_word_mask(index, order);
+	if (likely(order < CFPH_WORD_SHIFT)) {
+		mask = masks[order] << (index % BITS_PER_LONG);
 		WRITE_ONCE(*word, free ? *word | mask : *word & ~mask);
 		return;
 	}

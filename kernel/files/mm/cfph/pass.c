@@ -6,7 +6,7 @@
  * thread only, one bounded step at a time, without allocating anything and without
  * waiting: a step that cannot go on says how long to sleep.
  *
- * Locks: everything runs under cfph_mutex; zone->lock to copy a chunk.
+ * Locks: everything runs under cfph_mutex.
  */
 #include <linux/cfph.h>
 #include <linux/jiffies.h>
@@ -170,11 +170,11 @@ static long kcfphd_end_pass(void)
 }
 
 /*
- * Clear the byte, then copy under zone->lock.  A hook that held the lock before
- * us: we see its bits.  One that gets it after us: it sets the byte again, after
- * our clearing.  So no change is missed, with no barrier beyond the lock; and as
- * a new owner of a page writes to it after the hook, a page that we saw free had
- * not been written to when we looked.
+ * Clear the byte, then copy: a hook that comes after that sets the byte again, and
+ * the bits of one that came before are seen.  One that runs at this very moment may
+ * see the byte still set while its bits are not seen yet; then the delta is old
+ * until the next change, or until the host looks at the map itself, as it does at
+ * each sync and before it decides.
  *
  * Return: false if the message is full; the chunk stays flagged.
  */
@@ -183,13 +183,15 @@ static bool kcfphd_pass_chunk(unsigned long chunk)
 	struct cfph_map *map = cfph.map;
 	unsigned long bits[CFPH_CHUNK_WORDS];
 
-	WRITE_ONCE(map->changed[chunk], 0);
+	cfph_map_flag(map, chunk, false);
+	/* The clearing before the bits: keeps that moment short, with no partner. */
+	smp_mb();
 	cfph_map_copy_chunk(map, chunk, bits);
 	cfph_chunk_fold(bits, cfph.tunables.min_order);
 	if (cfph_msg_chunk(&cfph_session.msg, chunk << CFPH_CHUNK_SHIFT, bits))
 		return true;
 
-	WRITE_ONCE(map->changed[chunk], 1);
+	cfph_map_flag(map, chunk, true);
 	return false;
 }
 

@@ -142,15 +142,15 @@ static unsigned long cfph_scan_part(struct zone *zone, unsigned long pfn,
  */
 void cfph_scan_leaf(struct cfph_map *map, unsigned long slot)
 {
-	unsigned long *leaf = cfph_map_leaf(map, slot);
 	unsigned long pfn = slot << CFPH_LEAF_SHIFT;
+	unsigned long *leaf;
 
-	if (!leaf)
-		return;
-
-	/* Bits of offline memory are 0 already. */
+	/* Keeps the leaf, too; it goes with its memory. */
 	get_online_mems();
-	cfph_walk_parts(pfn, pfn + CFPH_LEAF_PAGES, cfph_scan_part, leaf);
+	leaf = cfph_map_leaf(map, slot);
+	if (leaf)
+		cfph_walk_parts(pfn, pfn + CFPH_LEAF_PAGES, cfph_scan_part,
+				leaf);
 	put_online_mems();
 }
 

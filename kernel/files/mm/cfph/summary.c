@@ -4,8 +4,8 @@
  *
  * Copies one leaf and counts on the copy.  Must not know netlink.
  *
- * Locks: cfph_mutex for one leaf, zone->lock for its copy of 4 KiB; what takes
- * long, the counting, runs under none.
+ * Locks: cfph_mutex for the copy of one leaf; what takes long, the counting, runs
+ * under none.
  */
 #include <linux/bitmap.h>
 #include <linux/bitops.h>

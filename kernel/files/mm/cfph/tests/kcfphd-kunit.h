@@ -185,7 +185,7 @@ static void cfph_test_leaves(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, h->leaves, cfph.map->leaves);
 	KUNIT_EXPECT_GT(test, h->leaves, 0);
 	for (slot = 0; slot < h->slots; slot++)
-		KUNIT_EXPECT_PTR_EQ(test, h->leaf[slot], cfph.map->leaf[slot]);
+		KUNIT_EXPECT_PTR_EQ(test, h->leaf[slot], cfph_map_leaf(cfph.map, slot));
 	mutex_unlock(&cfph_mutex);
 	for (slot = 0; slot < h->slots; slot++)
 		for (other = 0; h->leaf[slot] && other < slot; other++)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Continuous free-page hinting: tests of masks, bits and the directory, on maps
- * that nobody else sees.  Included by map.c.
+ * that nobody else sees.  Included by leaf.c.
  */
 #include <kunit/test.h>
 
@@ -56,18 +56,23 @@ static void cfph_test_bits_update(struct kunit *test)
 static unsigned int cfph_test_add_leaf(struct kunit *test, struct cfph_map *map,
 				       unsigned long slot)
 {
-	void *leaf = cfph_alloc_page(), *dir = cfph_alloc_page();
+	struct cfph_parts parts = {
+		.leaf = cfph_alloc_page(),
+		.page = cfph_alloc_page(),
+		.dir = cfph_alloc_pages(sizeof(*parts.dir)),
+	};
 	unsigned int taken;
 
-	KUNIT_EXPECT_NOT_NULL(test, leaf);
-	KUNIT_EXPECT_NOT_NULL(test, dir);
+	KUNIT_EXPECT_NOT_NULL(test, parts.leaf);
+	KUNIT_EXPECT_NOT_NULL(test, parts.page);
+	KUNIT_EXPECT_NOT_NULL(test, parts.dir);
 	spin_lock(&cfph_leaf_lock);
-	KUNIT_EXPECT_TRUE(test, cfph_map_add_leaf(map, slot, &leaf, &dir));
+	KUNIT_EXPECT_TRUE(test, cfph_map_add_leaf(map, slot, &parts));
 	spin_unlock(&cfph_leaf_lock);
-	KUNIT_EXPECT_NULL(test, leaf);
-	taken = dir ? 1 : 2;
-	free_page((unsigned long)leaf);
-	free_page((unsigned long)dir);
+	KUNIT_EXPECT_NULL(test, parts.leaf);
+	KUNIT_EXPECT_EQ(test, !parts.dir, !parts.page);
+	taken = parts.dir ? 1 : 2;
+	cfph_free_parts(&parts);
 	return taken;
 }
 
@@ -113,7 +118,7 @@ static void cfph_test_header(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, le32_to_cpu(header->dirs), 4);
 	KUNIT_EXPECT_EQ(test, le64_to_cpu(header->changes), changes);
 	KUNIT_EXPECT_EQ(test, cfph_test_entry(map, 1535),
-			virt_to_phys(map->leaf[1535]));
+			virt_to_phys(cfph_map_leaf(map, 1535)));
 	/* No directory page for 64 GiB in which nothing is. */
 	KUNIT_EXPECT_NULL(test, memchr_inv(header->dir, 0, 2 * sizeof(u64)));
 	KUNIT_EXPECT_NULL(test, memchr_inv(header->dir + 3, 0, sizeof(u64)));
@@ -125,10 +130,12 @@ static void cfph_test_header(struct kunit *test)
 				adds[i].pages);
 		changes += adds[i].pages;
 		bytes += adds[i].pages * PAGE_SIZE;
+		if (adds[i].pages == 2)
+			bytes += sizeof(struct cfph_dir);
 		KUNIT_EXPECT_EQ(test, le64_to_cpu(header->changes), changes);
 		KUNIT_EXPECT_EQ(test, cfph_map_bytes(map), bytes);
 		KUNIT_EXPECT_EQ(test, cfph_test_entry(map, slot),
-				virt_to_phys(map->leaf[slot]));
+				virt_to_phys(cfph_map_leaf(map, slot)));
 	}
 	KUNIT_EXPECT_EQ(test, map->leaves, ARRAY_SIZE(adds) + 1);
 	cfph_map_free(map);
@@ -139,29 +146,35 @@ static void cfph_test_no_leaf(struct kunit *test)
 {
 	struct cfph_map *map = cfph_test_map(test, 4);
 	u64 changes = le64_to_cpu(map->header->changes);
-	void *leaf = cfph_alloc_page(), *none = NULL;
-	__le64 dir = map->header->dir[0];
+	struct cfph_parts parts = { .leaf = cfph_alloc_page() }, none = {};
 
-	KUNIT_ASSERT_NOT_NULL(test, leaf);
+	KUNIT_ASSERT_NOT_NULL(test, parts.leaf);
 	spin_lock(&cfph_leaf_lock);
-	KUNIT_EXPECT_FALSE(test, cfph_map_add_leaf(map, 4, &leaf, &none));
-	KUNIT_EXPECT_FALSE(test, cfph_map_add_leaf(map, ULONG_MAX, &leaf, &none));
-	KUNIT_EXPECT_FALSE(test, cfph_map_add_leaf(map, 0, &none, &none));
-	map->header->dir[0] = 0;
-	KUNIT_EXPECT_FALSE(test, cfph_map_add_leaf(map, 0, &leaf, &none));
-	map->header->dir[0] = dir;
+	/* The header speaks of one directory page. */
+	KUNIT_EXPECT_FALSE(test, cfph_map_add_leaf(map, 512, &parts));
+	KUNIT_EXPECT_FALSE(test, cfph_map_add_leaf(map, ULONG_MAX, &parts));
+	KUNIT_EXPECT_FALSE(test, cfph_map_add_leaf(map, 0, &none));
 	spin_unlock(&cfph_leaf_lock);
-	KUNIT_EXPECT_NOT_NULL(test, leaf);
-	free_page((unsigned long)leaf);
 	KUNIT_EXPECT_EQ(test, map->leaves, 1);
 	KUNIT_EXPECT_EQ(test, le64_to_cpu(map->header->changes), changes);
+	cfph_map_free(map);
+
+	map = cfph_map_alloc(4);
+	KUNIT_ASSERT_NOT_NULL(test, map);
+	spin_lock(&cfph_leaf_lock);
+	KUNIT_EXPECT_FALSE(test, cfph_map_add_leaf(map, 0, &parts));
+	spin_unlock(&cfph_leaf_lock);
+	KUNIT_EXPECT_NOT_NULL(test, parts.leaf);
+	KUNIT_EXPECT_EQ(test, map->leaves, 0);
+	KUNIT_EXPECT_EQ(test, le64_to_cpu(map->header->changes), 0);
+	cfph_free_parts(&parts);
 	cfph_map_free(map);
 }
 
 static void cfph_test_directory(struct kunit *test)
 {
 	struct cfph_map *map = cfph_test_map(test, 4);
-	unsigned long end = map->slots << CFPH_LEAF_SHIFT;
+	unsigned long end = 4UL << CFPH_LEAF_SHIFT;
 
 	KUNIT_EXPECT_NULL(test, cfph_map_leaf(map, 0));
 	KUNIT_EXPECT_NOT_NULL(test, cfph_map_leaf(map, 2));
@@ -176,7 +189,7 @@ static void cfph_test_directory(struct kunit *test)
 	cfph_map_mark(map, end + (1UL << 40), MAX_PAGE_ORDER, true);
 	KUNIT_EXPECT_EQ(test, cfph_map_next_changed(map, 0),
 			cfph_map_chunks(map));
-	KUNIT_EXPECT_NULL(test, memchr_inv(map->leaf[2], 0, PAGE_SIZE));
+	KUNIT_EXPECT_NULL(test, memchr_inv(cfph_map_leaf(map, 2), 0, PAGE_SIZE));
 
 	cfph_map_free(map);
 }
@@ -187,7 +200,7 @@ static void cfph_test_high_pfn(struct kunit *test)
 	unsigned long slots = (1UL << (32 - CFPH_LEAF_SHIFT)) + 3;
 	struct cfph_map *map = cfph_test_map(test, slots);
 	unsigned long pfn = (slots - 2) << CFPH_LEAF_SHIFT;
-	unsigned long *leaf = map->leaf[slots - 2];
+	unsigned long *leaf = cfph_map_leaf(map, slots - 2);
 
 	KUNIT_ASSERT_GT(test, pfn, 1UL << 32);
 

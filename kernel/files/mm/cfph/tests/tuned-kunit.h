@@ -74,7 +74,7 @@ static void cfph_tuned_compare(struct cfph_test_host *h, unsigned int min_order)
 		if (!h->leaf[chunk / CFPH_LEAF_CHUNKS])
 			continue;
 		cfph_map_copy_chunk(cfph.map, chunk, bits);
-		if (READ_ONCE(cfph.map->changed[chunk]))
+		if (cfph_test_is_changed(cfph.map, chunk))
 			continue;
 		memcpy(fold, bits, sizeof(fold));
 		cfph_chunk_fold(fold, min_order);
@@ -122,7 +122,7 @@ static void cfph_tuned_min_order(struct kunit *test)
 	t.min_order = 0;
 	cfph_tuned_set(test, &t);
 	mutex_lock(&cfph_mutex);
-	memset(cfph.map->changed, 1, cfph_map_chunks(cfph.map));
+	cfph_test_flag(0, cfph_map_chunks(cfph.map));
 	mutex_unlock(&cfph_mutex);
 	cfph_test_round(h, 3);
 	cfph_test_compare(h);
@@ -154,7 +154,7 @@ static void cfph_tuned_buffers(struct kunit *test)
 	cfph_get_counters(&before);
 	h->stalls = before.stalls;
 	mutex_lock(&cfph_mutex);
-	memset(cfph.map->changed, 1, cfph_map_chunks(cfph.map));
+	cfph_test_flag(0, cfph_map_chunks(cfph.map));
 	mutex_unlock(&cfph_mutex);
 	cfph_command(VIRTIO_BALLOON_CFPH_CMD_ROUND, CFPH_TEST_ID, 2);
 	cfph_test_wait(h, cfph_tuned_one_held);
@@ -183,7 +183,7 @@ static void cfph_tuned_batch(struct kunit *test)
 	/* One step of a pass, in the place of the thread. */
 	mutex_lock(&cfph_mutex);
 	cfph.tunables.batch = 16;
-	memset(cfph.map->changed + first, 1, CFPH_LEAF_CHUNKS);
+	cfph_test_flag(first, CFPH_LEAF_CHUNKS);
 	cfph_session.phase = CFPH_PHASE_PASS;
 	cfph_session.chunk = first;
 	cfph_session.pass_round = 1;
@@ -262,7 +262,7 @@ static void cfph_tuned_rate(struct kunit *test)
 
 	cfph_get_counters(&before);
 	mutex_lock(&cfph_mutex);
-	memset(cfph.map->changed, 1, cfph_map_chunks(cfph.map));
+	cfph_test_flag(0, cfph_map_chunks(cfph.map));
 	mutex_unlock(&cfph_mutex);
 	cfph_command(VIRTIO_BALLOON_CFPH_CMD_ROUND, CFPH_TEST_ID, 1);
 	cfph_test_wait(h, cfph_tuned_throttled);
