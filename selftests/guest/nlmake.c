@@ -29,6 +29,7 @@ static const struct tunable {
 	{ "batch", CFPH_A_BATCH, 16, 65536 },
 	{ "nice", CFPH_A_NICE, CFPH_NICE_MIN, CFPH_NICE_MAX },
 	{ "rate-kibps", CFPH_A_RATE_KIBPS, 0, UINT32_MAX },
+	{ "keep", CFPH_A_KEEP, 0, CFPH_KEEP_MAX },
 };
 
 static const uint8_t dumps[] = {

@@ -21,7 +21,7 @@ NEWUSER, NEWNET = 0x10000000, 0x40000000
 
 DEFAULTS = {"enable": 1, "interval-ms": 100, "drain": "start", "min-order": 0,
             "buffers": 16, "batch": 1024, "cpus": "0-1", "nice": -20,
-            "watermark-kib": 0, "rate-kibps": 0}
+            "watermark-kib": 0, "rate-kibps": 0, "keep": "always"}
 
 
 def boot(ctx, **fields):
@@ -53,7 +53,7 @@ def netlink_ynl(ctx):
     got = {key: show[key] for key in DEFAULTS}
     need(got == DEFAULTS, f"defaults: {got}")
     need((show["state"], show["reason"]) == ("ready", "none"), str(show))
-    need(len(show) == 18, f"{len(show)} attributes, the spec has 18")
+    need(len(show) == 19, f"{len(show)} attributes, the spec has 19")
     need(len(ynl(vm, "--do stats-get")) == 20, "not 20 counters")
 
     need(ynl(vm, "--do set --json '{\"interval-ms\": 50, \"nice\": -5, "
@@ -267,7 +267,7 @@ def netlink_set(ctx):
             ("enable", 2, (0, 1)), ("interval-ms", 9, (10, 10000)),
             ("drain", 3, (0, 2)), ("min-order", 10, (0, 9)),
             ("buffers", 0, (1, 16)), ("batch", 65537, (16, 65536)),
-            ("nice", -21, (-20, 19))):
+            ("nice", -21, (-20, 19)), ("keep", 2, (0, 1))):
         refused({**first, attr: value}, attr, policy=policy)
     refused({**first, "cpus": "0-7"}, "cpus",
             "cpus 0-7: beyond the CPUs that there can be, 0-1")

@@ -68,6 +68,42 @@ def migrate_balloon_reporting(ctx):
     migrate_with_balloon(ctx, ("free-page-reporting=on", "deflate-on-oom=on"))
 
 
+# --- a map that is kept while a migration runs, and not longer ---
+
+def no_map(vm):
+    """The guest keeps none, and its host knows of none."""
+    guest.until_shown(vm, '"reason":"no-migration"', "the map does not go")
+    wait_for(lambda: not guest.cfph_status(vm)["registered"],
+             f"{vm.name}: still registered")
+
+
+@test("migrate-keep", 240)
+def migrate_keep(ctx):
+    """`keep migration`: START makes a map, STOP ends it, on whichever host."""
+    src, dst = ctx.pair(ctx.spec())
+    src.boot()
+    guest.settled(src)
+    src.sh("fpctl set keep migration")
+    no_map(src)
+    load(src)
+    no_map(src)
+
+    info = several_rounds(src, dst, passes=6)
+    need_hints(ctx, info)
+    compare(ctx, src, dst)
+    resume(dst)
+    no_map(dst)
+
+    migration = Migration(dst, None, bandwidth=CRAWL, downtime_ms=1).start()
+    wait_registered(dst)
+    need(migration.cancel() == "cancelled", "not cancelled")
+    no_map(dst)
+
+    dst.sh("fpctl set keep always")
+    verify(ctx, dst)
+    guest.check_console(src)
+
+
 # --- hibernation ---
 
 SWAP_MIB = 512

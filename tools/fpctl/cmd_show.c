@@ -15,7 +15,7 @@
 
 /* The label of a line, and a value with a remark behind it. */
 #define LABEL "%-14s "
-#define LINE LABEL "%-6s (%s%s%s)\n"
+#define LINE LABEL "%-9s (%s%s%s)\n"
 
 /* A field that is shown by name, with what that name means if @explain. */
 static void show_name(struct fpc_out *o, const struct fpc_attrs *s,

@@ -56,6 +56,8 @@ static const struct fpc_choice reasons[] = {
 	[CFPH_REASON_SHUTDOWN] = { "shutdown",
 				   "the system reboots, halts or starts another kernel" },
 	[CFPH_REASON_STARTING] = { "starting", "the map is being built" },
+	[CFPH_REASON_NO_MIGRATION] = { "no-migration",
+				       "kept during migrations only, and none is running" },
 };
 static_assert(ARRAY_SIZE(reasons) == CFPH_REASON_MAX + 1,
 	      "a reason is missing");
@@ -67,6 +69,14 @@ static const struct fpc_choice drains[] = {
 			       "when a migration starts and at each of its rounds" },
 };
 static_assert(ARRAY_SIZE(drains) == CFPH_DRAIN_MAX + 1, "a drain is missing");
+
+static const struct fpc_choice keeps[] = {
+	[CFPH_KEEP_ALWAYS] = { "always",
+			       "always, so that the first round of a migration has it, and a saved guest" },
+	[CFPH_KEEP_MIGRATION] = { "migration",
+				  "while a migration runs; until then the allocator does no work for it" },
+};
+static_assert(ARRAY_SIZE(keeps) == CFPH_KEEP_MAX + 1, "a keep is missing");
 
 static const struct fpc_choice events[] = {
 	[CFPH_EVENT_STATE] = { "state", "the map has another state or reason" },
@@ -195,6 +205,13 @@ static const struct fpc_field status_fields[] = {
 	  .unit = "KiB/s",
 	  .settable = true,
 	  .doc = "KiB of messages per second that passes do not exceed on average; 0, the default, means no limit. What the host waits for is not limited." },
+	{ .attr = CFPH_A_KEEP,
+	  .name = "keep",
+	  .kind = FPC_ENUM,
+	  CHOICES(keeps),
+	  .settable = true,
+	  .max = CFPH_KEEP_MAX,
+	  .doc = "When the map is kept. Default always." },
 };
 
 /* One line per counter: all of them are plain u64. */

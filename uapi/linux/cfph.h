@@ -48,6 +48,7 @@ enum cfph_state {
  * @CFPH_REASON_SUSPENDED: the system sleeps or is about to
  * @CFPH_REASON_SHUTDOWN: the system reboots, halts or starts another kernel
  * @CFPH_REASON_STARTING: the map is being built
+ * @CFPH_REASON_NO_MIGRATION: kept during migrations only, and none is running
  */
 enum cfph_reason {
 	CFPH_REASON_NONE,
@@ -62,6 +63,7 @@ enum cfph_reason {
 	CFPH_REASON_SUSPENDED,
 	CFPH_REASON_SHUTDOWN,
 	CFPH_REASON_STARTING,
+	CFPH_REASON_NO_MIGRATION,
 
 	/* private: */
 	__CFPH_REASON_MAX,
@@ -83,6 +85,22 @@ enum cfph_drain {
 	/* private: */
 	__CFPH_DRAIN_MAX,
 	CFPH_DRAIN_MAX = (__CFPH_DRAIN_MAX - 1)
+};
+
+/**
+ * enum cfph_keep - When the map is kept.
+ * @CFPH_KEEP_ALWAYS: always, so that the first round of a migration has it,
+ *   and a saved guest
+ * @CFPH_KEEP_MIGRATION: while a migration runs; until then the allocator does
+ *   no work for it
+ */
+enum cfph_keep {
+	CFPH_KEEP_ALWAYS,
+	CFPH_KEEP_MIGRATION,
+
+	/* private: */
+	__CFPH_KEEP_MAX,
+	CFPH_KEEP_MAX = (__CFPH_KEEP_MAX - 1)
 };
 
 /**
@@ -135,6 +153,7 @@ enum {
 	CFPH_A_NICE,
 	CFPH_A_WATERMARK_KIB,
 	CFPH_A_RATE_KIBPS,
+	CFPH_A_KEEP,
 
 	__CFPH_A_MAX,
 	CFPH_A_MAX = (__CFPH_A_MAX - 1)

@@ -172,7 +172,7 @@ json drain '"round"'
 # --- save, restore ----------------------------------------------------------
 ok "save" save "$tmp/conf"
 ok "the defaults" set enable on interval-ms 100 drain start min-order 0 \
-	buffers 16 batch 1024 nice -20 watermark-kib 0 rate-kibps 0
+	buffers 16 batch 1024 nice -20 watermark-kib 0 rate-kibps 0 keep always
 json nice -20
 ok "restore" restore "$tmp/conf"
 json nice -5
@@ -273,5 +273,6 @@ cpus = $cpus
 nice = -20
 watermark-kib = 0
 rate-kibps = 0
+keep = always
 EOF
 exit $failed

@@ -9,9 +9,9 @@ const struct row rows_get[] = {
 	{ .line = "",
 	  .sent = "cfph get\n",
 	  .out = "state          ready\n"
-		 "enable         on     (off, on)\n"
-		 "interval-ms    100    (10..10000 ms)\n"
-		 "drain          start  (off, start, round)\n"
+		 "enable         on        (off, on)\n"
+		 "interval-ms    100       (10..10000 ms)\n"
+		 "drain          start     (off, start, round)\n"
 		 "migration      none\n"
 		 "tracked        2048 MiB (524288 pages), free 1830 MiB\n"
 		 "map            64 KiB, buffers 256 KiB\n" },
@@ -19,9 +19,9 @@ const struct row rows_get[] = {
 	  .sent = "cfph get\n",
 	  .status = &migrating,
 	  .out = "state          ready\n"
-		 "enable         on     (off, on)\n"
-		 "interval-ms    10000  (10..10000 ms)\n"
-		 "drain          round  (off, start, round)\n"
+		 "enable         on        (off, on)\n"
+		 "interval-ms    10000     (10..10000 ms)\n"
+		 "drain          round     (off, start, round)\n"
 		 "migration      3, round 4\n"
 		 "tracked        4194304 MiB (1073741824 pages), free 4 KiB\n"
 		 "map            1000 bytes, buffers 10 MiB\n" },
@@ -30,9 +30,9 @@ const struct row rows_get[] = {
 	  .status = &off,
 	  .out = "state          off\n"
 		 "reason         no-device: no device offers the feature, or its driver is not bound\n"
-		 "enable         off    (off, on)\n"
-		 "interval-ms    100    (10..10000 ms)\n"
-		 "drain          off    (off, start, round)\n"
+		 "enable         off       (off, on)\n"
+		 "interval-ms    100       (10..10000 ms)\n"
+		 "drain          off       (off, start, round)\n"
 		 "migration      none\n"
 		 "tracked        0 KiB (0 pages), free 0 KiB\n"
 		 "map            0 KiB, buffers 0 KiB\n" },
@@ -45,8 +45,8 @@ const struct row rows_get[] = {
 	  .status = &future,
 	  .out = "state          77\n"
 		 "reason         4294967295\n"
-		 "enable         2      (off, on)\n"
-		 "drain          9      (off, start, round)\n" },
+		 "enable         2         (off, on)\n"
+		 "drain          9         (off, start, round)\n" },
 	{ .line = "-j",
 	  .sent = "cfph get\n",
 	  .out = "{\"state\":\"ready\",\"reason\":\"none\",\"enable\":1,"
@@ -90,16 +90,17 @@ const struct row rows_get[] = {
 	  .status = &tuned,
 	  .sent = "cfph get\n",
 	  .out = "state          ready\n"
-		 "enable         on     (off, on)\n"
-		 "interval-ms    100    (10..10000 ms)\n"
-		 "drain          start  (off, start, round)\n"
-		 "min-order      2      (0..9)\n"
-		 "buffers        16     (1..16 messages)\n"
-		 "batch          1024   (16..65536 chunks)\n"
-		 "cpus           0-3,8  (a list like 0-3,8)\n"
-		 "nice           -20    (-20..19)\n"
-		 "watermark-kib  65536  (0 or more KiB)\n"
-		 "rate-kibps     0      (0 or more KiB/s)\n"
+		 "enable         on        (off, on)\n"
+		 "interval-ms    100       (10..10000 ms)\n"
+		 "drain          start     (off, start, round)\n"
+		 "min-order      2         (0..9)\n"
+		 "buffers        16        (1..16 messages)\n"
+		 "batch          1024      (16..65536 chunks)\n"
+		 "cpus           0-3,8     (a list like 0-3,8)\n"
+		 "nice           -20       (-20..19)\n"
+		 "watermark-kib  65536     (0 or more KiB)\n"
+		 "rate-kibps     0         (0 or more KiB/s)\n"
+		 "keep           always    (always, migration)\n"
 		 "migration      3, round 4\n"
 		 "tracked        2048 MiB (524288 pages), free 1830 MiB\n"
 		 "map            64 KiB, buffers 256 KiB\n" },
@@ -110,7 +111,7 @@ const struct row rows_get[] = {
 		 "\"enable\":1,\"interval-ms\":100,\"drain\":\"start\","
 		 "\"min-order\":2,\"buffers\":16,\"batch\":1024,"
 		 "\"cpus\":\"0-3,8\",\"nice\":-20,\"watermark-kib\":65536,"
-		 "\"rate-kibps\":0,\"migration-id\":3,\"round\":4,"
+		 "\"rate-kibps\":0,\"keep\":\"always\",\"migration-id\":3,\"round\":4,"
 		 "\"tracked-pages\":524288,\"free-pages\":468480,"
 		 "\"map-bytes\":65536,\"buffer-bytes\":262144}\n" },
 

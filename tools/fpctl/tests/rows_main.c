@@ -6,7 +6,7 @@
 
 #define KEYS                                                          \
 	"interval-ms\ndrain\nmin-order\nbuffers\nbatch\ncpus\nnice\n" \
-	"watermark-kib\nrate-kibps\n"
+	"watermark-kib\nrate-kibps\nkeep\n"
 
 const struct row rows_main[] = {
 	/* help, version: they need no kernel */

@@ -5,7 +5,7 @@
 #include "cmdline.h"
 
 #define KEYS \
-	"enable, interval-ms, drain, min-order, buffers, batch, cpus, nice, watermark-kib, rate-kibps"
+	"enable, interval-ms, drain, min-order, buffers, batch, cpus, nice, watermark-kib, rate-kibps, keep"
 
 #define SAVED_HEAD                                                                  \
 	"# Tunables of continuous free-page hinting, as \"fpctl save\" has found\n" \
@@ -21,7 +21,8 @@
 		   "\n# a list like 0-3,8\ncpus = 0-3,8\n"      \
 		   "\n# -20..19\nnice = -20\n"                  \
 		   "\n# 0 or more KiB\nwatermark-kib = 65536\n" \
-		   "\n# 0 or more KiB/s\nrate-kibps = 0\n"
+		   "\n# 0 or more KiB/s\nrate-kibps = 0\n"  \
+		   "\n# always, migration\nkeep = always\n"
 
 const struct row rows_set[] = {
 	/* set */
@@ -228,7 +229,7 @@ const struct row rows_set[] = {
 	/* restore */
 	{ .line = "restore conf",
 	  .conf = SAVED,
-	  .sent = "cfph set enable=1 interval-ms=100 drain=1 min-order=2 buffers=16 batch=1024 cpus=0-3,8 nice=-20 watermark-kib=65536 rate-kibps=0\n" },
+	  .sent = "cfph set enable=1 interval-ms=100 drain=1 min-order=2 buffers=16 batch=1024 cpus=0-3,8 nice=-20 watermark-kib=65536 rate-kibps=0 keep=0\n" },
 	{ .line = "restore conf",
 	  .conf = "; a comment\n\n \tnice=5\n  drain\t =  off  \r\n#x\ninterval-ms = 2s",
 	  .sent = "cfph set interval-ms=2000 drain=0 nice=5\n" },

@@ -17,7 +17,7 @@ static const struct netlink_range_validation cfph_a_batch_range = {
 };
 
 /* CFPH_CMD_SET - do */
-static const struct nla_policy cfph_set_nl_policy[CFPH_A_RATE_KIBPS + 1] = {
+static const struct nla_policy cfph_set_nl_policy[CFPH_A_KEEP + 1] = {
 	[CFPH_A_ENABLE] = NLA_POLICY_MAX(NLA_U32, 1),
 	[CFPH_A_INTERVAL_MS] = NLA_POLICY_RANGE(NLA_U32, 10, 10000),
 	[CFPH_A_DRAIN] = NLA_POLICY_MAX(NLA_U32, 2),
@@ -28,6 +28,7 @@ static const struct nla_policy cfph_set_nl_policy[CFPH_A_RATE_KIBPS + 1] = {
 	[CFPH_A_NICE] = NLA_POLICY_RANGE(NLA_S32, CFPH_NICE_MIN, CFPH_NICE_MAX),
 	[CFPH_A_WATERMARK_KIB] = { .type = NLA_U64, },
 	[CFPH_A_RATE_KIBPS] = { .type = NLA_U32, },
+	[CFPH_A_KEEP] = NLA_POLICY_MAX(NLA_U32, 1),
 };
 
 /* Ops table for cfph */
@@ -41,7 +42,7 @@ static const struct genl_split_ops cfph_nl_ops[] = {
 		.cmd		= CFPH_CMD_SET,
 		.doit		= cfph_nl_set_doit,
 		.policy		= cfph_set_nl_policy,
-		.maxattr	= CFPH_A_RATE_KIBPS,
+		.maxattr	= CFPH_A_KEEP,
 		.flags		= GENL_CMD_CAP_DO,
 	},
 	{

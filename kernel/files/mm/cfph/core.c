@@ -30,8 +30,9 @@
 /**
  * DOC: cfph life and locks
  *
- * The map is kept while a transport is registered, the administrator wants it,
- * nothing refuses it and the system does not go down. It has four states:
+ * The map is kept while a transport is registered, the administrator wants it
+ * (always, or while a migration runs), nothing refuses it and the system does not
+ * go down. It has four states:
  *
  * OFF
  *	No map. The hooks are no-ops.
@@ -174,6 +175,18 @@ EXPORT_SYMBOL_GPL(cfph_refuse);
 
 /* --- states --- */
 
+/* Is this a time at which the administrator wants the map? */
+static bool cfph_wanted_now(void)
+{
+	u32 migration_id, round;
+	u64 unused;
+
+	if (cfph.tunables.keep == CFPH_KEEP_ALWAYS)
+		return true;
+	cfph_announced(&migration_id, &round, &unused, &unused);
+	return migration_id;
+}
+
 /**
  * cfph_current_reason - why there is no map
  *
@@ -196,6 +209,8 @@ enum cfph_reason cfph_current_reason(void)
 		return cfph.gone;
 	if (!cfph.tunables.enable)
 		return CFPH_REASON_ADMIN;
+	if (!cfph_wanted_now())
+		return CFPH_REASON_NO_MIGRATION;
 	if (cfph.failure != CFPH_REASON_NONE)
 		return cfph.failure;
 	return CFPH_REASON_STARTING;
@@ -225,7 +240,7 @@ bool cfph_wanted(void)
 	lockdep_assert_held(&cfph_mutex);
 
 	return cfph.ops && cfph.tunables.enable && !cfph.shutdown &&
-	       cfph_refusal() == CFPH_REASON_NONE;
+	       cfph_refusal() == CFPH_REASON_NONE && cfph_wanted_now();
 }
 
 /**

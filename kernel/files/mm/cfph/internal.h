@@ -30,6 +30,7 @@ struct sk_buff;
  * @batch: chunks that one step of a pass sends, 16..65536
  * @nice: of the thread, -20..19
  * @rate_kibps: KiB of messages per second, 0 = no limit
+ * @keep: enum cfph_keep
  * @watermark_kib: free memory below which there are no passes, 0 = the sum of the
  *	zones' min watermarks
  *
@@ -45,6 +46,7 @@ struct cfph_tunables {
 	u32 batch;
 	s32 nice;
 	u32 rate_kibps;
+	u32 keep;
 	u64 watermark_kib;
 };
 

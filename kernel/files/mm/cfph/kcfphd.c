@@ -157,6 +157,9 @@ static long kcfphd_step(void)
 	lockdep_assert_held(&cfph_mutex);
 
 	kcfphd_read_mailbox();
+	/* Everything else that ends it has done so at once. */
+	if (cfph.map && !cfph_wanted())
+		cfph_down(CFPH_REASON_NO_MIGRATION);
 
 	switch (cfph.state) {
 	case CFPH_STATE_OFF:

@@ -86,7 +86,7 @@ int cfph_nl_check_admin(const struct sk_buff *skb,
 
 static size_t cfph_nl_info_size(const char *cpus)
 {
-	return 12 * nla_total_size(sizeof(u32)) +
+	return 13 * nla_total_size(sizeof(u32)) +
 	       5 * nla_total_size_64bit(sizeof(u64)) +
 	       nla_total_size(strlen(cpus) + 1);
 }
@@ -102,6 +102,7 @@ static int cfph_nl_fill_tunables(struct sk_buff *reply,
 	    nla_put_u32(reply, CFPH_A_BATCH, t->batch) ||
 	    nla_put_s32(reply, CFPH_A_NICE, t->nice) ||
 	    nla_put_u32(reply, CFPH_A_RATE_KIBPS, t->rate_kibps) ||
+	    nla_put_u32(reply, CFPH_A_KEEP, t->keep) ||
 	    nla_put_u64_64bit(reply, CFPH_A_WATERMARK_KIB, t->watermark_kib,
 			      CFPH_A_PAD))
 		return -EMSGSIZE;
@@ -242,6 +243,7 @@ static bool cfph_nl_read_tunables(const struct genl_info *info,
 	any |= cfph_nl_read_u32(info, CFPH_A_BUFFERS, &t->buffers);
 	any |= cfph_nl_read_u32(info, CFPH_A_BATCH, &t->batch);
 	any |= cfph_nl_read_u32(info, CFPH_A_RATE_KIBPS, &t->rate_kibps);
+	any |= cfph_nl_read_u32(info, CFPH_A_KEEP, &t->keep);
 	if (info->attrs[CFPH_A_NICE]) {
 		t->nice = nla_get_s32(info->attrs[CFPH_A_NICE]);
 		any = true;

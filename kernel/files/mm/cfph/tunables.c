@@ -46,6 +46,7 @@ const struct cfph_tunables cfph_default_tunables = {
 	 */
 	.nice		= MIN_NICE,
 	.rate_kibps	= 0,
+	.keep		= CFPH_KEEP_ALWAYS,
 	.watermark_kib	= 0,
 };
 
@@ -91,6 +92,7 @@ static int cfph_check_tunables(const struct cfph_tunables *new,
 		{ "min-order", CFPH_A_MIN_ORDER, new->min_order, 0, CFPH_CHUNK_SHIFT },
 		{ "buffers", CFPH_A_BUFFERS, new->buffers, 1, 16 },
 		{ "batch", CFPH_A_BATCH, new->batch, 16, 65536 },
+		{ "keep", CFPH_A_KEEP, new->keep, 0, CFPH_KEEP_MAX },
 		{ "nice", CFPH_A_NICE, new->nice, MIN_NICE, MAX_NICE },
 		{ "watermark-kib", CFPH_A_WATERMARK_KIB, kib, 0, ram_kib },
 	};
@@ -199,7 +201,7 @@ static int cfph_set_cpus(const struct cpumask *cpus,
  * @complaint: filled in on failure; may be NULL
  *
  * Takes effect at once: after "enable 0" the map is gone, after "enable 1" it is
- * being made; a pass that runs goes on with the new values, and the next one is
+ * being made; "keep" is up to the thread's next step; a pass that runs goes on with the new values, and the next one is
  * not later than the new interval.
  *
  * Context: process context, may sleep.

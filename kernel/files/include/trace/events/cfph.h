@@ -52,7 +52,8 @@
 	EM(CFPH_REASON_NO_MEMORY,	"no-memory")		\
 	EM(CFPH_REASON_SUSPENDED,	"suspended")		\
 	EM(CFPH_REASON_SHUTDOWN,	"shutdown")		\
-	EMe(CFPH_REASON_STARTING,	"starting")
+	EM(CFPH_REASON_STARTING,	"starting")		\
+	EMe(CFPH_REASON_NO_MIGRATION,	"no-migration")
 
 /* Macros of the wire header: the preprocessor makes numbers of them. */
 #define CFPH_COMMANDS						\
@@ -66,7 +67,7 @@
 
 /* A new enumerator without a name above must not build. */
 static_assert(CFPH_STATE_MAX == CFPH_STATE_READY);
-static_assert(CFPH_REASON_MAX == CFPH_REASON_STARTING);
+static_assert(CFPH_REASON_MAX == CFPH_REASON_NO_MIGRATION);
 
 /* First export the values of the enumerators to user space ... */
 #undef EM

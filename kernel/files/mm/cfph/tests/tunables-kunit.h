@@ -58,6 +58,7 @@ static void cfph_test_limits(struct kunit *test)
 			  "batch 65537: not within 16..65536");
 	CFPH_TEST_REFUSED(nice, -21, NICE, "nice -21: not within -20..19");
 	CFPH_TEST_REFUSED(nice, 20, NICE, "nice 20: not within -20..19");
+	CFPH_TEST_REFUSED(keep, 2, KEEP, "keep 2: not within 0..1");
 	snprintf(text, sizeof(text), "watermark-kib %llu: not within 0..%llu",
 		 ram_kib + 1, ram_kib);
 	CFPH_TEST_REFUSED(watermark_kib, ram_kib + 1, WATERMARK_KIB, text);

@@ -6,6 +6,8 @@
 #include <linux/bitmap.h>
 #include <linux/sizes.h>
 
+#include "../cfph.h"
+
 static void cfph_tuned_set(struct kunit *test, const struct cfph_tunables *t)
 {
 	KUNIT_ASSERT_EQ(test, cfph_set_tunables(t, NULL, NULL), 0);
@@ -277,6 +279,57 @@ static void cfph_tuned_rate(struct kunit *test)
 	cfph_test_compare(h);
 }
 
+static bool cfph_tuned_idle(struct cfph_test_host *h)
+{
+	struct cfph_info info;
+
+	cfph_get_info(&info);
+	return info.state == CFPH_STATE_OFF &&
+	       info.reason == CFPH_REASON_NO_MIGRATION;
+}
+
+/* The map comes with START and goes with STOP, and the host hears of both. */
+static void cfph_tuned_keep(struct kunit *test)
+{
+	struct cfph_test_host *h = test->priv;
+	struct cfph_counters before, now;
+	u64 generation = h->generation;
+	struct cfph_tunables t;
+	u32 id;
+
+	cfph_get_tunables(&t);
+	t.keep = CFPH_KEEP_MIGRATION;
+	cfph_tuned_set(test, &t);
+	KUNIT_ASSERT_TRUE(test, cfph_test_receive(h, CFPH_TEST_TIMEOUT));
+	KUNIT_EXPECT_EQ(test, h->unmapped, generation);
+	cfph_test_wait(h, cfph_tuned_idle);
+	KUNIT_EXPECT_FALSE(test, static_key_enabled(&cfph_hooks.key));
+
+	cfph_get_counters(&before);
+	for (id = CFPH_TEST_ID; id < CFPH_TEST_ID + 2; id++) {
+		cfph_test_start(h, id);
+		KUNIT_EXPECT_NE(test, h->generation, 0);
+		KUNIT_EXPECT_TRUE(test, cfph_test_ready(h));
+		cfph_test_round(h, 1);
+		cfph_test_compare(h);
+		cfph_test_oracle(test);
+
+		cfph_command(VIRTIO_BALLOON_CFPH_CMD_STOP, id, 0);
+		KUNIT_ASSERT_TRUE(test, cfph_test_receive(h, CFPH_TEST_TIMEOUT));
+		KUNIT_EXPECT_EQ(test, h->generation, 0);
+		cfph_test_wait(h, cfph_tuned_idle);
+	}
+	cfph_get_counters(&now);
+	/* Nobody was turned down: the map was on its way. */
+	KUNIT_EXPECT_EQ(test, now.refused, before.refused);
+	KUNIT_EXPECT_EQ(test, now.scans, before.scans + 2);
+
+	t.keep = CFPH_KEEP_ALWAYS;
+	cfph_tuned_set(test, &t);
+	cfph_test_get_map(h);
+	cfph_test_oracle(test);
+}
+
 /* Priority and CPUs reach the thread, in a session and out of it. */
 static void cfph_tuned_place(struct kunit *test)
 {
@@ -307,6 +360,7 @@ static struct kunit_case cfph_tuned_test_cases[] = {
 	KUNIT_CASE(cfph_tuned_batch),
 	KUNIT_CASE(cfph_tuned_watermark),
 	KUNIT_CASE(cfph_tuned_rate),
+	KUNIT_CASE(cfph_tuned_keep),
 	KUNIT_CASE(cfph_tuned_place),
 	{}
 };
