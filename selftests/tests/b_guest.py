@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 from cfphtest import config, guest, ktap
 from cfphtest.guest import DRIVER, settled
 from cfphtest.integrity import several_rounds, wait_registered
+from cfphtest.migrate import Migration
 from cfphtest.registry import need, test
 
 
@@ -105,6 +106,52 @@ def guest_refusals(ctx):
     vm = boot(ctx, kernel_args="cfph=maybe")
     need("cfph=maybe is unknown" in vm.sh("dmesg"), "a typing error is obeyed")
     settled(vm)
+
+
+KO = "/lib/modules/cfph/virtio_balloon.ko"
+REPORTING = 1 << 5          # VIRTIO_BALLOON_F_REPORTING
+
+
+def off(vm, reason):
+    show = guest.fpctl(vm)
+    need((show["state"], show["reason"]) == ("off", reason), str(show))
+
+
+@test("guest-page-contents")
+def guest_page_contents(ctx):
+    """Another feature for which a free page's contents count: refused, until it goes.
+
+    There is none yet, so the driver is told that free page reporting is one.
+    """
+    vm = boot(ctx, balloon_opts=["free-page-reporting=on"])
+    settled(vm)
+    harmless = int(vm.sh("cat /sys/module/virtio_balloon/parameters/cfph_harmless"))
+    need(harmless & REPORTING, f"harmless: {harmless:#x}")
+    vm.sh(f"rmmod virtio_balloon; insmod {KO} cfph_harmless={harmless & ~REPORTING}")
+    off(vm, "page-contents")
+    said = vm.sh("dmesg | grep 'may rely on'")
+    need(f"features {REPORTING:#x} " in said, said)
+    vm.sh("rmmod virtio_balloon")
+    off(vm, "no-device")
+    vm.sh(f"insmod {KO}")
+    settled(vm)
+    guest.check_map(vm)
+    guest.check_console(vm)
+
+
+@test("guest-not-negotiated")
+def guest_not_negotiated(ctx):
+    """From a host without to one with the feature: it says what to do, and that works."""
+    spec = ctx.spec()
+    src, dst = ctx.pair(spec.but(hints="off"), spec)
+    off(src, "no-device")
+    Migration(src, dst).start().finish()
+    dst.qmp("cont")
+    off(dst, "not-negotiated")
+    guest.rebind(dst)
+    settled(dst)
+    guest.check_map(dst)
+    guest.check_console(src, dst)
 
 
 def thread_state(vm):
@@ -210,9 +257,8 @@ def guest_reload(ctx):
     """Unload, load, unbind, bind, stop, start, under load: the map is right."""
     vm = boot(ctx)
     vm.sh("stress start --mib 120", 120)
-    ko = "/lib/modules/cfph/virtio_balloon.ko"
     dev = guest.driver_device(vm)
-    for away, back in (("rmmod virtio_balloon", f"insmod {ko}"),
+    for away, back in (("rmmod virtio_balloon", f"insmod {KO}"),
                        (f"echo {dev} >{DRIVER}/unbind",
                         f"echo {dev} >{DRIVER}/bind"),
                        ("fpctl stop", "fpctl start")):

@@ -49,6 +49,12 @@ enum cfph_state {
  * @CFPH_REASON_SHUTDOWN: the system reboots, halts or starts another kernel
  * @CFPH_REASON_STARTING: the map is being built
  * @CFPH_REASON_NO_MIGRATION: kept during migrations only, and none is running
+ * @CFPH_REASON_NOT_NEGOTIATED: a device offers the feature, but its driver was
+ *   bound before it did
+ * @CFPH_REASON_QUEUE_NUMBERS: the driver has turned other features of the
+ *   device down, and its queues are numbered by them
+ * @CFPH_REASON_PAGE_CONTENTS: another feature of the device may rely on the
+ *   contents of free pages
  */
 enum cfph_reason {
 	CFPH_REASON_NONE,
@@ -64,6 +70,9 @@ enum cfph_reason {
 	CFPH_REASON_SHUTDOWN,
 	CFPH_REASON_STARTING,
 	CFPH_REASON_NO_MIGRATION,
+	CFPH_REASON_NOT_NEGOTIATED,
+	CFPH_REASON_QUEUE_NUMBERS,
+	CFPH_REASON_PAGE_CONTENTS,
 
 	/* private: */
 	__CFPH_REASON_MAX,

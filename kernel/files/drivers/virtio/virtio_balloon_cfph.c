@@ -24,6 +24,7 @@
 #include <linux/cfph.h>
 #include <linux/device.h>
 #include <linux/minmax.h>
+#include <linux/moduleparam.h>
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
@@ -56,6 +57,25 @@
 #define VB_CFPH_LOWER_QUEUES	(BIT_ULL(VIRTIO_BALLOON_F_STATS_VQ) |	    \
 				 BIT_ULL(VIRTIO_BALLOON_F_FREE_PAGE_HINT) | \
 				 BIT_ULL(VIRTIO_BALLOON_F_REPORTING))
+
+/*
+ * Features under which nobody relies on the contents of a free page; F_PAGE_POISON
+ * is negotiated only where cfph_refusal() refuses.  One that has the host tell that
+ * a page has been zeroed, say, would make a page that is skipped a page that is lost.
+ */
+#define VB_CFPH_HARMLESS	(VB_CFPH_LOWER_QUEUES |			     \
+				 BIT_ULL(VIRTIO_BALLOON_F_MUST_TELL_HOST) |  \
+				 BIT_ULL(VIRTIO_BALLOON_F_DEFLATE_ON_OOM) |  \
+				 BIT_ULL(VIRTIO_BALLOON_F_PAGE_POISON) |     \
+				 BIT_ULL(VIRTIO_BALLOON_F_CFPH))
+/* What the balloon may define; the rest is the transport's. */
+#define VB_CFPH_BALLOON		GENMASK_ULL(VIRTIO_TRANSPORT_F_START - 1, 0)
+
+static ulong vb_cfph_harmless = VB_CFPH_HARMLESS;
+#ifdef CONFIG_CFPH_DEBUG
+module_param_named(cfph_harmless, vb_cfph_harmless, ulong, 0444);
+MODULE_PARM_DESC(cfph_harmless, "features that do not rely on free pages");
+#endif
 
 /* Our queues, relative to the first of them in virtio_balloon.c's enum. */
 enum vb_cfph_vq {
@@ -300,6 +320,16 @@ static const struct cfph_transport_ops vb_cfph_ops = {
 
 /* --- life: called by virtio_balloon.c --- */
 
+static u64 vb_cfph_offered(struct virtio_device *vdev)
+{
+	return vdev->config->get_features(vdev);
+}
+
+static bool vb_cfph_offers(void *vdev)
+{
+	return vb_cfph_offered(vdev) & BIT_ULL(VIRTIO_BALLOON_F_CFPH);
+}
+
 /**
  * vb_cfph_validate - drop the feature if it cannot be used
  * @vdev: the balloon device
@@ -310,7 +340,7 @@ static const struct cfph_transport_ops vb_cfph_ops = {
 void vb_cfph_validate(struct virtio_device *vdev)
 {
 	enum cfph_reason refusal;
-	u64 lost;
+	u64 odd, lost;
 
 	if (!virtio_has_feature(vdev, VIRTIO_BALLOON_F_CFPH))
 		return;
@@ -323,16 +353,23 @@ void vb_cfph_validate(struct virtio_device *vdev)
 		return;
 	}
 
-	lost = vdev->config->get_features(vdev) & ~vdev->features &
-	       VB_CFPH_LOWER_QUEUES;
-	if (lost) {
+	odd = vdev->features & VB_CFPH_BALLOON & ~vb_cfph_harmless;
+	lost = vb_cfph_offered(vdev) & ~vdev->features & VB_CFPH_LOWER_QUEUES;
+	if (odd) {
+		dev_warn(&vdev->dev,
+			 "cfph: off: features 0x%llx may rely on the contents of free pages\n",
+			 odd);
+		cfph_refuse(CFPH_REASON_PAGE_CONTENTS,
+			    "another feature may rely on the contents of free pages");
+	} else if (lost) {
 		dev_warn(&vdev->dev,
 			 "cfph: off: features 0x%llx were turned down, so device and driver would number the queues differently; do not offer them\n",
 			 lost);
-		cfph_refuse(CFPH_REASON_NO_DEVICE,
+		cfph_refuse(CFPH_REASON_QUEUE_NUMBERS,
 			    "queues below ours were offered and turned down");
-		__virtio_clear_bit(vdev, VIRTIO_BALLOON_F_CFPH);
 	}
+	if (odd || lost)
+		__virtio_clear_bit(vdev, VIRTIO_BALLOON_F_CFPH);
 }
 
 /**
@@ -376,6 +413,7 @@ out_free:
 out_no_memory:
 	dev_warn(&vdev->dev, "cfph: off: no memory for %u message buffers of %u bytes\n",
 		 VB_CFPH_MESSAGES, VIRTIO_BALLOON_CFPH_MESSAGE_MAX);
+	cfph_refuse(CFPH_REASON_NO_MEMORY, "no memory for message buffers");
 	return NULL;
 }
 
@@ -432,18 +470,21 @@ void vb_cfph_set_vqs(struct vb_cfph *cf, struct virtqueue **vqs)
 
 /**
  * vb_cfph_start - begin to work for mm/cfph
+ * @vdev: the balloon device
  * @cf: the transport or NULL
  *
  * Context: probe or restore, after virtio_device_ready(): a device must not be
  *	kicked before DRIVER_OK.
  */
-void vb_cfph_start(struct vb_cfph *cf)
+void vb_cfph_start(struct virtio_device *vdev, struct vb_cfph *cf)
 {
 	unsigned int i, nr;
 	int err;
 
-	if (!cf)
+	if (!cf) {
+		cfph_watch(vb_cfph_offers, vdev);
 		return;
+	}
 
 	/* The rings are new, so the host has none of the buffers. */
 	nr = min_t(unsigned int, VB_CFPH_MESSAGES,
@@ -465,6 +506,7 @@ void vb_cfph_start(struct vb_cfph *cf)
 
 /**
  * vb_cfph_stop - leave mm/cfph
+ * @vdev: the balloon device
  * @cf: the transport or NULL
  * @why: what mm/cfph shall tell as the reason
  *
@@ -473,8 +515,11 @@ void vb_cfph_start(struct vb_cfph *cf)
  *
  * Context: remove or freeze, before the device is reset; may sleep.
  */
-void vb_cfph_stop(struct vb_cfph *cf, enum cfph_reason why)
+void vb_cfph_stop(struct virtio_device *vdev, struct vb_cfph *cf,
+		  enum cfph_reason why)
 {
+	if (!cf)
+		cfph_unwatch(vdev);
 	if (!cf || !cf->registered)
 		return;
 

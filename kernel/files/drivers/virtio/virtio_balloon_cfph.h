@@ -24,8 +24,9 @@ struct vb_cfph *vb_cfph_alloc(struct virtio_device *vdev);
 void vb_cfph_free(struct vb_cfph *cf);
 void vb_cfph_name_vqs(struct vb_cfph *cf, struct virtqueue_info *vqs_info);
 void vb_cfph_set_vqs(struct vb_cfph *cf, struct virtqueue **vqs);
-void vb_cfph_start(struct vb_cfph *cf);
-void vb_cfph_stop(struct vb_cfph *cf, enum cfph_reason why);
+void vb_cfph_start(struct virtio_device *vdev, struct vb_cfph *cf);
+void vb_cfph_stop(struct virtio_device *vdev, struct vb_cfph *cf,
+		  enum cfph_reason why);
 
 #else
 
@@ -45,8 +46,10 @@ static inline void vb_cfph_name_vqs(struct vb_cfph *cf,
 				    struct virtqueue_info *vqs_info) {}
 static inline void vb_cfph_set_vqs(struct vb_cfph *cf,
 				   struct virtqueue **vqs) {}
-static inline void vb_cfph_start(struct vb_cfph *cf) {}
-static inline void vb_cfph_stop(struct vb_cfph *cf, enum cfph_reason why) {}
+static inline void vb_cfph_start(struct virtio_device *vdev,
+				 struct vb_cfph *cf) {}
+static inline void vb_cfph_stop(struct virtio_device *vdev, struct vb_cfph *cf,
+				enum cfph_reason why) {}
 
 #endif /* CONFIG_CFPH */
 

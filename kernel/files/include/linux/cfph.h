@@ -54,6 +54,8 @@ enum cfph_reason cfph_refusal(void);
 void cfph_refuse(enum cfph_reason reason, const char *text);
 int cfph_register(const struct cfph_transport_ops *ops, void *priv);
 void cfph_unregister(enum cfph_reason why);
+void cfph_watch(bool (*offers)(void *priv), void *priv);
+void cfph_unwatch(void *priv);
 void cfph_command(u16 command, u32 migration_id, u32 round);
 void cfph_buffer_returned(void);
 

@@ -158,7 +158,7 @@ void cfph_refuse_locked(enum cfph_reason reason, const char *text)
 
 /**
  * cfph_refuse - a device offers the feature and is turned down
- * @reason: why
+ * @reason: why; shown until cfph_unwatch(), if there is no other device
  * @text: what is in the way
  *
  * Counts it and tells those who watch.
@@ -168,6 +168,8 @@ void cfph_refuse_locked(enum cfph_reason reason, const char *text)
 void cfph_refuse(enum cfph_reason reason, const char *text)
 {
 	mutex_lock(&cfph_mutex);
+	if (!cfph.ops)
+		cfph.gone = reason;
 	cfph_refuse_locked(reason, text);
 	mutex_unlock(&cfph_mutex);
 }
@@ -185,6 +187,15 @@ static bool cfph_wanted_now(void)
 		return true;
 	cfph_announced(&migration_id, &round, &unused, &unused);
 	return migration_id;
+}
+
+/* The device that is there may have learnt something since its driver was bound. */
+static enum cfph_reason cfph_reason_gone(void)
+{
+	if (cfph.gone == CFPH_REASON_NO_DEVICE && cfph.offers &&
+	    cfph.offers(cfph.watched))
+		return CFPH_REASON_NOT_NEGOTIATED;
+	return cfph.gone;
 }
 
 /**
@@ -206,7 +217,7 @@ enum cfph_reason cfph_current_reason(void)
 	if (cfph.shutdown)
 		return CFPH_REASON_SHUTDOWN;
 	if (!cfph.ops)
-		return cfph.gone;
+		return cfph_reason_gone();
 	if (!cfph.tunables.enable)
 		return CFPH_REASON_ADMIN;
 	if (!cfph_wanted_now())
@@ -407,6 +418,44 @@ void cfph_unregister(enum cfph_reason why)
 	mutex_unlock(&cfph_mutex);
 }
 EXPORT_SYMBOL_GPL(cfph_unregister);
+
+/**
+ * cfph_watch - there is a device, but not for us
+ * @offers: whether it offers the feature by now; may be called until cfph_unwatch()
+ * @priv: its argument
+ *
+ * A guest may come from a host where the feature is switched off to one where it is
+ * on.  Features are negotiated when a driver is bound, so somebody has to be told.
+ *
+ * Context: process context, may sleep.
+ */
+void cfph_watch(bool (*offers)(void *priv), void *priv)
+{
+	mutex_lock(&cfph_mutex);
+	cfph.offers = offers;
+	cfph.watched = priv;
+	mutex_unlock(&cfph_mutex);
+}
+EXPORT_SYMBOL_GPL(cfph_watch);
+
+/**
+ * cfph_unwatch - the device of cfph_watch() goes away
+ * @priv: what was given; nothing happens if another device is watched
+ *
+ * Context: process context, may sleep.
+ */
+void cfph_unwatch(void *priv)
+{
+	mutex_lock(&cfph_mutex);
+	if (cfph.watched == priv) {
+		cfph.offers = NULL;
+		cfph.watched = NULL;
+		if (!cfph.ops)
+			cfph.gone = CFPH_REASON_NO_DEVICE;
+	}
+	mutex_unlock(&cfph_mutex);
+}
+EXPORT_SYMBOL_GPL(cfph_unwatch);
 
 /* --- for netlink.c --- */
 

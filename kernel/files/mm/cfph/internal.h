@@ -221,6 +221,8 @@ void cfph_scan_leaf(struct cfph_map *map, unsigned long slot);
  * @ops: the transport, NULL if none is registered
  * @priv: its argument
  * @gone: why there is no transport
+ * @offers: asks a device that has none whether it offers the feature meanwhile
+ * @watched: its argument
  * @shutdown: the system goes down; no way back
  * @thread: kcfphd, NULL until there has been a transport
  * @tunables: what the administrator wants
@@ -238,6 +240,8 @@ struct cfph_control {
 	const struct cfph_transport_ops *ops;
 	void *priv;
 	enum cfph_reason gone;
+	bool (*offers)(void *priv);
+	void *watched;
 	bool shutdown;
 	struct task_struct *thread;
 	struct cfph_tunables tunables;

@@ -53,7 +53,10 @@
 	EM(CFPH_REASON_SUSPENDED,	"suspended")		\
 	EM(CFPH_REASON_SHUTDOWN,	"shutdown")		\
 	EM(CFPH_REASON_STARTING,	"starting")		\
-	EMe(CFPH_REASON_NO_MIGRATION,	"no-migration")
+	EM(CFPH_REASON_NO_MIGRATION,	"no-migration")		\
+	EM(CFPH_REASON_NOT_NEGOTIATED,	"not-negotiated")	\
+	EM(CFPH_REASON_QUEUE_NUMBERS,	"queue-numbers")	\
+	EMe(CFPH_REASON_PAGE_CONTENTS,	"page-contents")
 
 /* Macros of the wire header: the preprocessor makes numbers of them. */
 #define CFPH_COMMANDS						\
@@ -67,7 +70,7 @@
 
 /* A new enumerator without a name above must not build. */
 static_assert(CFPH_STATE_MAX == CFPH_STATE_READY);
-static_assert(CFPH_REASON_MAX == CFPH_REASON_NO_MIGRATION);
+static_assert(CFPH_REASON_MAX == CFPH_REASON_PAGE_CONTENTS);
 
 /* First export the values of the enumerators to user space ... */
 #undef EM
