@@ -59,11 +59,11 @@ static const struct fpc_choice reasons[] = {
 	[CFPH_REASON_NO_MIGRATION] = { "no-migration",
 				       "kept during migrations only, and none is running" },
 	[CFPH_REASON_NOT_NEGOTIATED] = { "not-negotiated",
-		"a device offers the feature, but its driver was bound before it did" },
+					 "a device offers the feature, but its driver was bound before it did" },
 	[CFPH_REASON_QUEUE_NUMBERS] = { "queue-numbers",
-		"the driver has turned other features of the device down, and its queues are numbered by them" },
+					"the driver has turned other features of the device down, and its queues are numbered by them" },
 	[CFPH_REASON_PAGE_CONTENTS] = { "page-contents",
-		"another feature of the device may rely on the contents of free pages" },
+					"another feature of the device may rely on the contents of free pages" },
 };
 static_assert(ARRAY_SIZE(reasons) == CFPH_REASON_MAX + 1,
 	      "a reason is missing");

@@ -21,7 +21,7 @@
 		   "\n# a list like 0-3,8\ncpus = 0-3,8\n"      \
 		   "\n# -20..19\nnice = -20\n"                  \
 		   "\n# 0 or more KiB\nwatermark-kib = 65536\n" \
-		   "\n# 0 or more KiB/s\nrate-kibps = 0\n"  \
+		   "\n# 0 or more KiB/s\nrate-kibps = 0\n"      \
 		   "\n# always, migration\nkeep = always\n"
 
 const struct row rows_set[] = {

@@ -201,8 +201,8 @@ static int cfph_set_cpus(const struct cpumask *cpus,
  * @complaint: filled in on failure; may be NULL
  *
  * Takes effect at once: after "enable 0" the map is gone, after "enable 1" it is
- * being made; "keep" is up to the thread's next step; a pass that runs goes on with the new values, and the next one is
- * not later than the new interval.
+ * being made; "keep" is up to the thread's next step; a pass that runs goes on with
+ * the new values, and the next one is not later than the new interval.
  *
  * Context: process context, may sleep.
  * Return: 0, or -EINVAL and then nothing has changed.
