@@ -81,7 +81,8 @@ enum cfph_reason {
 
 /**
  * enum cfph_drain - When the per-cpu page lists are drained into the buddy
- *   lists. Unless it is off, they are kept short, too, while a migration runs.
+ *   lists. Unless it is off, they are kept short, too, from the second round
+ *   of a migration on.
  * @CFPH_DRAIN_OFF: never, leave them alone
  * @CFPH_DRAIN_START: when a migration starts
  * @CFPH_DRAIN_ROUND: when a migration starts and at each of its rounds

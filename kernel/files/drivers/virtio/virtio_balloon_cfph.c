@@ -23,6 +23,7 @@
  */
 #include <linux/cfph.h>
 #include <linux/device.h>
+#include <linux/gfp.h>
 #include <linux/minmax.h>
 #include <linux/moduleparam.h>
 #include <linux/scatterlist.h>
@@ -399,10 +400,14 @@ struct vb_cfph *vb_cfph_alloc(struct virtio_device *vdev)
 	if (!cf->cmds)
 		goto out_free;
 
-	/* kmalloc() memory is physically contiguous, whatever the page size. */
+	/*
+	 * Physically contiguous.  Below 4 GiB, like the map (mm/cfph/leaf.c): a
+	 * driver that is bound anew must not pin memory that was plugged in.
+	 */
 	for (i = 0; i < VB_CFPH_MESSAGES; i++) {
 		cf->buffers[i].size = VIRTIO_BALLOON_CFPH_MESSAGE_MAX;
-		cf->buffers[i].data = kmalloc(cf->buffers[i].size, GFP_KERNEL);
+		cf->buffers[i].data = alloc_pages_exact(cf->buffers[i].size,
+							GFP_KERNEL | __GFP_DMA32);
 		if (!cf->buffers[i].data)
 			goto out_free;
 	}
@@ -432,7 +437,9 @@ void vb_cfph_free(struct vb_cfph *cf)
 		return;
 	WARN_ON_ONCE(cf->registered);
 	for (i = 0; i < VB_CFPH_MESSAGES; i++)
-		kfree(cf->buffers[i].data);
+		if (cf->buffers[i].data)
+			free_pages_exact(cf->buffers[i].data,
+					 cf->buffers[i].size);
 	kfree(cf->cmds);
 	kfree(cf);
 }

@@ -16,7 +16,7 @@
 #ifdef CONFIG_CFPH
 
 DECLARE_STATIC_KEY_FALSE(cfph_hooks);
-extern bool cfph_pcp_short;
+DECLARE_STATIC_KEY_FALSE(cfph_pcp_short);
 #ifdef CONFIG_CFPH_DEBUG
 DECLARE_STATIC_KEY_FALSE(cfph_mutant_drop);
 bool __cfph_drops(const char *kind, const char *hook);
@@ -25,6 +25,7 @@ void __cfph_check_new_page(struct page *page, unsigned int order);
 
 void __cfph_page_freed(struct page *page, unsigned int order);
 void __cfph_page_allocated(struct page *page, unsigned int order);
+int cfph_pcp_high(const struct per_cpu_pages *pcp, int batch, int high_max);
 
 /**
  * cfph_page_freed - a block has come to the buddy free lists
@@ -95,6 +96,7 @@ static inline void cfph_check_new_page(struct page *page, unsigned int order)
 
 /**
  * cfph_pcp_limits - keep the per-cpu lists short while a migration runs
+ * @pcp: the lists
  * @batch: pages that go to or from a per-cpu list at a time
  * @high_min: least number of pages above which a list is trimmed
  * @high_max: the largest that auto-tuning may make of it
@@ -105,12 +107,17 @@ static inline void cfph_check_new_page(struct page *page, unsigned int order)
  * more of them than the link carries within the downtime limit no migration would
  * end.  Four batches are what zone_highsize() gives to the smallest of zones.
  *
+ * One huge page of each kind does not count: it is more than four batches by itself,
+ * and would never stay.  A size that somebody has set (percpu_pagelist_high_fraction),
+ * which is one that does not vary, stays.
+ *
  * Context: any; nobody relies on the result but for speed.
  */
-static inline void cfph_pcp_limits(int batch, int *high_min, int *high_max)
+static inline void cfph_pcp_limits(const struct per_cpu_pages *pcp, int batch,
+				   int *high_min, int *high_max)
 {
-	if (static_branch_unlikely(&cfph_hooks) && READ_ONCE(cfph_pcp_short))
-		*high_min = *high_max = min(*high_max, batch << 2);
+	if (static_branch_unlikely(&cfph_pcp_short) && *high_min != *high_max)
+		*high_min = *high_max = cfph_pcp_high(pcp, batch, *high_max);
 }
 
 #else /* CONFIG_CFPH */
@@ -129,7 +136,8 @@ static inline void cfph_check_new_page(struct page *page, unsigned int order)
 {
 }
 
-static inline void cfph_pcp_limits(int batch, int *high_min, int *high_max)
+static inline void cfph_pcp_limits(const struct per_cpu_pages *pcp, int batch,
+				   int *high_min, int *high_max)
 {
 }
 

@@ -25,9 +25,6 @@
 #include "internal.h"
 #include "session.h"
 
-/* Written under cfph_mutex, read by the page allocator: see cfph_pcp_limits(). */
-bool cfph_pcp_short __read_mostly;
-
 struct cfph_session cfph_session;
 
 /**
@@ -148,7 +145,7 @@ void cfph_session_end(void)
 	lockdep_assert_held(&cfph_mutex);
 
 	cfph_put_buffer();
-	WRITE_ONCE(cfph_pcp_short, false);
+	static_branch_disable(&cfph_pcp_short);
 	if (cfph_session.phase != CFPH_PHASE_IDLE) {
 		trace_cfph_stop(cfph_session.migration_id, cfph_session.round);
 		cfph_session_tell(CFPH_EVENT_STOP);
