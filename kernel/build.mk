@@ -25,10 +25,12 @@ UML            := $(BUILD)/uml/linux
 UML_CONFIGS    := $(addprefix kernel/configs/,base.config um.config cfph.config)
 UML_BUILT      := $(STAMP)/uml.built
 
-# The fixed values keep the build the same from run to run, for ccache.
-KMAKE = $(CLEAN_ENV) $(CCACHE_ENV) make -C $(LINUX_SRC) -j$(JOBS) \
+# $(call kmake,TREE).  The fixed values keep the build the same from run to run, for
+# ccache.
+kmake = $(CLEAN_ENV) $(CCACHE_ENV) make -C $(1) -j$(JOBS) \
 	CC="$(CCACHE) gcc" HOSTCC="$(CCACHE) gcc" KBUILD_BUILD_VERSION=1 \
 	KBUILD_BUILD_TIMESTAMP=2026-01-01 KBUILD_BUILD_USER=cfph KBUILD_BUILD_HOST=cfph
+KMAKE = $(call kmake,$(LINUX_SRC))
 
 $(KERNEL_CONFIGURED): $(KERNEL_CONFIGS) kernel/config.sh $(LINUX_PREPARED)
 	@echo "[kernel] configuring $(notdir $(KERNEL_CONFIGS))"

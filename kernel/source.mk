@@ -18,27 +18,38 @@ LINUX_OVERLAY := $(shell find kernel/files kernel/patches 2>/dev/null) $(LINUX_U
 $(DL)/linux.version: | deps
 	$(Q)tools/build/fetch.sh $(DL) $(SUITE) linux
 
-# The tar file is a member of the .deb; mv makes a half unpacked tree invisible.
+# $(call linux_unpack,TREE).  The tar file is a member of the .deb; mv makes a half
+# unpacked tree invisible.
+define linux_unpack
+	$(Q)rm -rf $(1) $(1).tmp
+	$(Q)mkdir -p $(1).tmp
+	$(Q)dpkg-deb --fsys-tarfile $(DL)/linux/*.deb | \
+		tar -xO --wildcards './usr/src/linux-source-*.tar.xz' | \
+		xz -dc -T0 | tar -x -C $(1).tmp --strip-components=1
+	$(Q)mv $(1).tmp $(1)
+endef
+
+# $(call linux_copy,TREE): of KDIR.  mrproper because kbuild refuses object directories
+# next to in-tree objects.
+define linux_copy
+	$(Q)mkdir -p $(1)
+	$(Q)rsync -a --delete --exclude=/.git --exclude='/build-*' $(KDIR)/ $(1)/
+	$(Q)if [ -e $(1)/.config ] || [ -e $(1)/include/config ]; then \
+		$(CLEAN_ENV) make -s -C $(1) mrproper; fi
+endef
+
 ifeq ($(KDIR),)
 $(LINUX_UNPACKED): $(DL)/linux.version $(STAMP)/linux.from
 	@echo "[kernel] unpacking $$(cat $<)"
-	$(Q)rm -rf $(LINUX_SRC) $(LINUX_SRC).tmp $(BUILD)/overlay/linux
-	$(Q)mkdir -p $(LINUX_SRC).tmp
-	$(Q)dpkg-deb --fsys-tarfile $(DL)/linux/*.deb | \
-		tar -xO --wildcards './usr/src/linux-source-*.tar.xz' | \
-		xz -dc -T0 | tar -x -C $(LINUX_SRC).tmp --strip-components=1
-	$(Q)mv $(LINUX_SRC).tmp $(LINUX_SRC)
+	$(Q)rm -rf $(BUILD)/overlay/linux
+	$(call linux_unpack,$(LINUX_SRC))
 	$(Q)touch $@
 else
 # An own tree is copied, again when one of its files is newer than the copy.
-# mrproper because kbuild refuses object directories next to in-tree objects.
 $(LINUX_UNPACKED): $(STAMP)/linux.from $(call newer_than_copy,$(KDIR),$(LINUX_UNPACKED)) | deps
 	@echo "[kernel] copying $(KDIR)"
 	$(Q)rm -rf $(BUILD)/overlay/linux
-	$(Q)mkdir -p $(LINUX_SRC)
-	$(Q)rsync -a --delete --exclude=/.git --exclude='/build-*' $(KDIR)/ $(LINUX_SRC)/
-	$(Q)if [ -e $(LINUX_SRC)/.config ] || [ -e $(LINUX_SRC)/include/config ]; then \
-		$(CLEAN_ENV) make -s -C $(LINUX_SRC) mrproper; fi
+	$(call linux_copy,$(LINUX_SRC))
 	$(Q)touch $@
 endif
 

@@ -43,7 +43,8 @@ class Spec:
     def __init__(self, mem=None, smp=2, machine="pc", accel="tcg",
                  balloon=None, hints="off", kernel_args="", extra=(),
                  backend=None, dummy=None, disk=None, machine_opts="",
-                 reboot=False, balloon_opts=(), mem_opts="", dimms=()):
+                 reboot=False, balloon_opts=(), mem_opts="", dimms=(),
+                 icount=False):
         # KASAN and its friends take their share
         self.mem = config.parse_size(mem or "384M") * (
             2 if os.environ.get("DEBUG") and mem != "4G" else 1)
@@ -62,6 +63,8 @@ class Spec:
         self.reboot = reboot            # False: a reboot ends QEMU
         self.mem_opts = mem_opts        # e.g. "slots=2,maxmem=2G"
         self.dimms = list(dimms)        # sizes of DIMMs that are plugged in
+        # TCG, one vCPU: the guest's clocks count instructions, 1 ns for each
+        self.icount = icount
 
     def but(self, **changes):
         """A copy with some fields changed."""
@@ -112,6 +115,10 @@ class Spec:
                      "-device", f"pc-dimm,id=dimm{i},memdev=hp{i}"]
         if self.accel == "kvm":
             args += ["-accel", "kvm", "-cpu", "host"]
+        elif self.icount:
+            # sleep=off: nobody waits for a timer while the guest is idle
+            args += ["-accel", "tcg,thread=single",
+                     "-icount", "shift=0,sleep=off"]
         else:
             args += ["-accel", "tcg,thread=multi"]
         if self.hints == "upstream":
@@ -130,7 +137,7 @@ class VM:
     """A running QEMU.  `with VM(spec, "src") as vm: vm.boot()`"""
 
     def __init__(self, spec, name, log_dir=None, incoming=False, paused=False,
-                 initrd=None, gate=None):
+                 initrd=None, gate=None, kernel=None):
         self.spec = spec
         self.name = name
         self.incoming = incoming
@@ -143,16 +150,17 @@ class VM:
         self._qmp = None
         qmp_class, self.QMPExecuteError, self.QMPError = config.import_qmp()
         self._gate = gate               # takes the place of the trace
-        self._start(qmp_class, paused, initrd or config.initramfs())
+        self._start(qmp_class, paused, kernel or config.kernel(),
+                    initrd or config.initramfs())
 
     # --- life ---
 
-    def _start(self, qmp_class, paused, initrd):
+    def _start(self, qmp_class, paused, kernel, initrd):
         qmp = os.path.join(self.tmp, "qmp")
         agent = os.path.join(self.tmp, "agent")
         cmd = config.qemu_command() + ["-display", "none", "-name", self.name]
         cmd += self.spec.args()
-        cmd += ["-kernel", config.kernel(), "-initrd", initrd, "-append",
+        cmd += ["-kernel", kernel, "-initrd", initrd, "-append",
                 # nokaslr, nopti: the oracle walks the page array
                 "console=ttyS0 panic=-1 oops=panic nokaslr nopti " +
                 self.spec.kernel_args]
