@@ -118,6 +118,7 @@ $(FPCTL): $(wildcard tools/fpctl/*.[ch]) tools/fpctl/Makefile uapi/linux/cfph.h 
 
 -include selftests/guest/guest.mk
 -include selftests/selftests.mk
+-include selftests/perf/perf.mk
 -include selftests/kvm/kvm.mk
 
 # What selftests/ get to know about the build.

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# `make bench-hooks`: what the hooks cost in the guest.  Builds the two kernels that
+# are compared, the same but for cfph: "plain" from the unpatched source, and
+# "product", which is ours without CONFIG_CFPH_DEBUG.  Each with the modules that a
+# guest of it needs, the one with the kernel's loads among them. 
+#
+# Uses from the including makefile: what kernel/source.mk and kernel/build.mk have.
+
+#? RUNS=5        bench-hooks: how often each load is measured
+
+PERF_DIR    := selftests/perf
+PERF_BUILD  := $(BUILD)/perf
+PERF_LOAD   := $(PERF_BUILD)/hookload
+LINUX_PLAIN := $(BUILD)/src/linux-plain
+PERF_BASE   := $(addprefix kernel/configs/,base.config x86_64.config)
+
+# KDIR= with mm/cfph in it: without CONFIG_CFPH it is as good as unpatched.
+$(STAMP)/linux-plain.unpacked: $(LINUX_UNPACKED)
+	@echo "[kernel] once more, without patches"
+	$(call $(if $(KDIR),linux_copy,linux_unpack),$(LINUX_PLAIN))
+	$(Q)touch $@
+
+# $(call perf_kernel,NAME,TREE,STAMP OF THE TREE,CONFIGS,WHAT TO KEEP)
+define perf_kernel
+$(STAMP)/kernel-$(1).configured: $(4) kernel/config.sh $(3)
+	@echo "[$(1)] configuring $$(notdir $(4))"
+	$$(Q)$$(CLEAN_ENV) kernel/config.sh $(2) $(2)/build-$(1) x86_64 $(4)
+	$$(Q)touch $$@
+
+$(STAMP)/kernel-$(1).built: $(STAMP)/kernel-$(1).configured
+	$$(Q)ln -sfn $(2:$(BUILD)/%=%)/build-$(1) $(BUILD)/linux-$(1)
+	$$(Q)$$(RUN) $(1) $(LOG)/kernel-$(1).log \
+		$$(call kmake,$(2)) O=build-$(1) ARCH=x86_64 all
+	$$(Q)touch $$@
+
+$(STAMP)/perf-$(1).built: $(STAMP)/kernel-$(1).built $(wildcard $(PERF_DIR)/module/*)
+	$$(Q)mkdir -p $(PERF_BUILD)/$(1)
+	$$(Q)cp $(PERF_DIR)/module/* $(PERF_BUILD)/$(1)/
+	$$(Q)$$(RUN) $(1)-module $(LOG)/perf-$(1).log $$(call kmake,$(2)) O=build-$(1) \
+		ARCH=x86_64 M=$(PERF_BUILD)/$(1) modules
+	$$(Q)cp $(addprefix $(BUILD)/linux-$(1)/,$(5)) $(PERF_BUILD)/$(1)/
+	$$(Q)touch $$@
+
+PERF_BUILT += $(STAMP)/perf-$(1).built
+endef
+
+PERF_KEPT := arch/x86/boot/bzImage drivers/virtio/virtio_mem.ko drivers/virtio/virtio_balloon.ko
+PERF_OURS := $(addprefix kernel/configs/,cfph.config product.config)
+
+$(eval $(call perf_kernel,plain,$(LINUX_PLAIN),$(STAMP)/linux-plain.unpacked,\
+	$(PERF_BASE) kernel/configs/plain.config,$(PERF_KEPT)))
+$(eval $(call perf_kernel,product,$(LINUX_SRC),$(LINUX_PREPARED),\
+	$(PERF_BASE) $(PERF_OURS),$(PERF_KEPT)))
+
+$(PERF_LOAD): $(PERF_DIR)/hookload.c | deps
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(GUEST_CFLAGS) -o $@ $<
+
+bench-hooks: guest qemu $(PERF_BUILT) $(PERF_LOAD) ## what the hooks cost in the guest, in instructions and in time (RUNS=5, OUT=file.json)
+	$(Q)$(TEST_ENV) PERF_BUILD=$(PERF_BUILD) RUNS=$(RUNS) $(PERF_DIR)/bench-hooks
+
+.PHONY: bench-hooks
