@@ -99,6 +99,11 @@ generated() {
 	"$MAKE" -s --no-print-directory check-generated
 }
 
+# The house of mm/cfph has floors: an arrow runs down only.
+circles() {
+	tools/circles.py kernel/files/mm/cfph
+}
+
 shell() {
 	shellcheck -x $(scripts)
 }
@@ -182,6 +187,7 @@ check kernel_style perl
 check kernel_warnings sparse
 check kernel_doc perl
 check qemu_style perl
+check circles ctags
 check generated
 check fpctl clang-format
 check shell shellcheck

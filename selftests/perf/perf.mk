@@ -3,7 +3,7 @@
 # `make bench-hooks`: what the hooks cost in the guest.  Builds the two kernels that
 # are compared, the same but for cfph: "plain" from the unpatched source, and
 # "product", which is ours without CONFIG_CFPH_DEBUG.  Each with the modules that a
-# guest of it needs, the one with the kernel's loads among them. 
+# guest of it needs, the one with the kernel's loads among them.
 #
 # Uses from the including makefile: what kernel/source.mk and kernel/build.mk have.
 

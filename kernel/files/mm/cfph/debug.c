@@ -30,8 +30,8 @@
 
 #include <trace/events/kmem.h>
 
-#include "cfph.h"
-#include "internal.h"
+#include "hooks.h"
+#include "common.h"
 
 /* --- the oracle --- */
 

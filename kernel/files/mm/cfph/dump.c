@@ -16,7 +16,7 @@
 #include <net/netlink.h>
 
 #include "cfph_nl.h"
-#include "internal.h"
+#include "common.h"
 
 /**
  * struct cfph_dump - where a dump is

@@ -12,7 +12,7 @@
  * never waits for the host: without a buffer it sleeps until one comes back, and
  * what has changed meanwhile stays flagged in the map.
  *
- * Locks: everything runs under cfph_mutex; see core.c.
+ * Locks: everything runs under cfph_mutex; see life.c.
  */
 #define pr_fmt(fmt) "cfph: " fmt
 
@@ -31,7 +31,7 @@
 
 #include "../internal.h"
 #include "delta.h"
-#include "internal.h"
+#include "common.h"
 #include "session.h"
 
 /* --- commands --- */

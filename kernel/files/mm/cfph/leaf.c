@@ -25,18 +25,8 @@
 #include <linux/rcupdate.h>
 #include <linux/spinlock.h>
 
-#include "cfph.h"
-#include "internal.h"
-
-/* So that the hooks find something whenever they look. */
-static struct cfph_map cfph_no_map;
-
-/*
- * What the hooks write to.  Readers: RCU; zone->lock is an RCU reader, too.  Not
- * beside what kcfphd or an interrupt writes: every hook reads it.
- */
-struct cfph_map __rcu *cfph_live_map __read_mostly =
-	RCU_INITIALIZER(&cfph_no_map);
+#include "hooks.h"
+#include "common.h"
 
 /* Protects cfph_live_map and the coming and going of leaves against each other. */
 static DEFINE_SPINLOCK(cfph_leaf_lock);

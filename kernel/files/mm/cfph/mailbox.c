@@ -17,7 +17,7 @@
 #include <trace/events/cfph.h>
 #include <uapi/linux/virtio_balloon_cfph.h>
 
-#include "internal.h"
+#include "common.h"
 
 static struct {
 	spinlock_t lock;	/* protects all of it */

@@ -24,10 +24,20 @@
 #include <linux/sched.h>
 #include <linux/string.h>
 
-#include "cfph.h"
+#include "hooks.h"
 #include "map.h"
 
 DEFINE_STATIC_KEY_FALSE(cfph_hooks);
+
+/* So that the hooks find something whenever they look. */
+struct cfph_map cfph_no_map;
+
+/*
+ * What the hooks write to.  Readers: RCU; zone->lock is an RCU reader, too.  Not
+ * beside what kcfphd or an interrupt writes: every hook reads it.
+ */
+struct cfph_map __rcu *cfph_live_map __read_mostly =
+	RCU_INITIALIZER(&cfph_no_map);
 
 /* --- the hooks --- */
 

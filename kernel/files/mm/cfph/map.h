@@ -56,15 +56,16 @@ struct cfph_map {
 	unsigned long slots;
 };
 
-/* leaf.c; the map that the hooks keep, and never NULL: without a header it is none */
-extern struct cfph_map __rcu *cfph_live_map;
-
+/* leaf.c */
 struct cfph_map *cfph_map_start(void);
 void cfph_map_stop(struct cfph_map *map);
 u64 cfph_map_tracked_pages(const struct cfph_map *map);
 u64 cfph_map_bytes(const struct cfph_map *map);
 
-/* map.c */
+/* map.c; the map that the hooks keep is never NULL, but it may be no map */
+extern struct cfph_map cfph_no_map;
+extern struct cfph_map __rcu *cfph_live_map;
+
 void cfph_map_clear_changed(struct cfph_map *map);
 void cfph_map_flag(struct cfph_map *map, unsigned long chunk, bool changed);
 unsigned long cfph_map_next_changed(const struct cfph_map *map,

@@ -2,8 +2,8 @@
 /*
  * Continuous free-page hinting: the handlers of the generic netlink family.
  *
- * Translates between attributes and the plain structures of internal.h, and
- * decides who may change what; dump.c has the dumps.  Must not know how core.c
+ * Translates between attributes and the plain structures of common.h, and
+ * decides who may change what; dump.c has the dumps.  Must not know how life.c
  * keeps its state, nor take any of its locks.  Policy and operation table are in
  * cfph_nl.c, generated from Documentation/netlink/specs/cfph.yaml.
  *
@@ -22,11 +22,11 @@
 #include <net/netlink.h>
 
 #include "cfph_nl.h"
-#include "internal.h"
+#include "common.h"
 
 /*
  * Makes the read, modify, write of CFPH_CMD_SET one step: the family runs its
- * operations in parallel.  Outermost: core.c's locks nest inside.
+ * operations in parallel.  Outermost: life.c's locks nest inside.
  */
 static DEFINE_MUTEX(cfph_nl_set_lock);
 
@@ -170,20 +170,7 @@ int cfph_nl_get_doit(struct sk_buff *skb, struct genl_info *info)
 
 /* --- CFPH_CMD_STATS_GET --- */
 
-/*
- * The spec and struct cfph_counters have the same counters in the same order,
- * so the n-th member is attribute n + 1.
- */
 #define CFPH_NL_COUNTERS	(sizeof(struct cfph_counters) / sizeof(u64))
-
-static_assert(sizeof(struct cfph_counters) ==
-	      (CFPH_A_STATS_PAD - 1) * sizeof(u64));
-static_assert(offsetof(struct cfph_counters, migrations) / sizeof(u64) ==
-	      CFPH_A_STATS_MIGRATIONS - 1);
-static_assert(offsetof(struct cfph_counters, pass_ns) / sizeof(u64) ==
-	      CFPH_A_STATS_PASS_NS - 1);
-static_assert(offsetof(struct cfph_counters, throttled) / sizeof(u64) ==
-	      CFPH_A_STATS_THROTTLED - 1);
 
 static size_t cfph_nl_counters_size(void)
 {
@@ -192,18 +179,34 @@ static size_t cfph_nl_counters_size(void)
 
 static int cfph_nl_fill_counters(struct sk_buff *reply, const void *unused)
 {
-	union {
-		struct cfph_counters named;
-		u64 n[CFPH_NL_COUNTERS];
-	} counters;
-	unsigned int i;
+	struct cfph_counters now;
 
-	cfph_get_counters(&counters.named);
+#define CFPH_NL_PUT(ATTR, member)					\
+	nla_put_u64_64bit(reply, CFPH_A_STATS_##ATTR, now.member,	\
+			  CFPH_A_STATS_PAD)
 
-	for (i = 0; i < CFPH_NL_COUNTERS; i++)
-		if (nla_put_u64_64bit(reply, i + 1, counters.n[i],
-				      CFPH_A_STATS_PAD))
-			return -EMSGSIZE;
+	cfph_get_counters(&now);
+	if (CFPH_NL_PUT(MIGRATIONS, migrations) ||
+	    CFPH_NL_PUT(ROUNDS, rounds) ||
+	    CFPH_NL_PUT(PASSES, passes) ||
+	    CFPH_NL_PUT(MESSAGES, messages) ||
+	    CFPH_NL_PUT(MESSAGE_BYTES, message_bytes) ||
+	    CFPH_NL_PUT(CHUNKS, chunks) ||
+	    CFPH_NL_PUT(RANGES, ranges) ||
+	    CFPH_NL_PUT(BITS, bits) ||
+	    CFPH_NL_PUT(STALLS, stalls) ||
+	    CFPH_NL_PUT(DRAINS, drains) ||
+	    CFPH_NL_PUT(REGISTRATIONS, registrations) ||
+	    CFPH_NL_PUT(UNREGISTRATIONS, unregistrations) ||
+	    CFPH_NL_PUT(UNKNOWN_COMMANDS, unknown_commands) ||
+	    CFPH_NL_PUT(SCANS, scans) ||
+	    CFPH_NL_PUT(SCAN_NS, scan_ns) ||
+	    CFPH_NL_PUT(PASS_NS, pass_ns) ||
+	    CFPH_NL_PUT(RESETS, resets) ||
+	    CFPH_NL_PUT(REFUSED, refused) ||
+	    CFPH_NL_PUT(LOW_MEMORY, low_memory) ||
+	    CFPH_NL_PUT(THROTTLED, throttled))
+		return -EMSGSIZE;
 	return 0;
 }
 

@@ -18,7 +18,7 @@
 #include <net/netlink.h>
 
 #include "cfph_nl.h"
-#include "internal.h"
+#include "common.h"
 
 static int cfph_notify_fill(struct sk_buff *msg, enum cfph_event event,
 			    enum cfph_reason reason, u32 migration_id,

@@ -18,29 +18,12 @@
 #include <uapi/linux/virtio_balloon_cfph.h>
 
 #include "../internal.h"
-#include "cfph.h"
+#include "hooks.h"
 #include "delta.h"
-#include "internal.h"
+#include "common.h"
 #include "session.h"
 
-/* --- per-cpu lists --- */
-
-/* Switched under cfph_mutex: see cfph_pcp_limits(). */
-DEFINE_STATIC_KEY_FALSE(cfph_pcp_short);
-
-/* Of a transparent huge page; the lists behind NR_LOWORDER_PCP_LISTS are theirs. */
-#define CFPH_HUGE_PAGES		(1 << (PMD_SHIFT - PAGE_SHIFT))
-
-/* Out-of-line body of cfph_pcp_limits(); the key is on. */
-int cfph_pcp_high(const struct per_cpu_pages *pcp, int batch, int high_max)
-{
-	int list, high = batch << 2;
-
-	for (list = NR_LOWORDER_PCP_LISTS; list < NR_PCP_LISTS; list++)
-		if (!list_empty(&pcp->lists[list]))
-			high += CFPH_HUGE_PAGES;
-	return min(high_max, high);
-}
+/* --- whether --- */
 
 /*
  * Not in the first round, which sends all that is dirty in any case, and is where a
@@ -52,24 +35,6 @@ static bool kcfphd_wants_short_lists(void)
 {
 	return cfph.tunables.drain != CFPH_DRAIN_OFF &&
 	       cfph_session.round > 1;
-}
-
-/*
- * After a large process has exited, up to an eighth of a zone may lie in lists
- * that the map does not see.  Comes after STARTED, because it takes a while: what
- * it frees reaches the host as deltas.
- */
-static void kcfphd_drain(void)
-{
-	u64 start = ktime_get_ns();
-	struct zone *zone;
-
-	/* Zone by zone: for all at once, another drain would make this a no-op. */
-	for_each_populated_zone(zone)
-		drain_all_pages(zone);
-	cfph.counters.drains++;
-	trace_cfph_drain(cfph_session.migration_id, cfph_session.round,
-			 ktime_get_ns() - start);
 }
 
 static unsigned long kcfphd_watermark_pages(void)
@@ -140,13 +105,10 @@ long kcfphd_begin_pass(void)
 	}
 
 	/* First the limit, or what is drained could come back. */
-	if (kcfphd_wants_short_lists() &&
-	    !static_branch_unlikely(&cfph_pcp_short)) {
-		static_branch_enable(&cfph_pcp_short);
+	if (kcfphd_wants_short_lists() && cfph_lists_shorten(true))
 		cfph_session.drain = true;
-	}
 	if (cfph_session.drain)
-		kcfphd_drain();
+		cfph_lists_drain(cfph_session.migration_id, cfph_session.round);
 	cfph_session.drain = false;
 
 	cfph_session.phase = CFPH_PHASE_PASS;

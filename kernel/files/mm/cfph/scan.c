@@ -17,7 +17,7 @@
 #include <linux/spinlock.h>
 
 #include "../internal.h"
-#include "internal.h"
+#include "common.h"
 
 static struct zone *cfph_page_zone(const struct page *page)
 {

@@ -8,7 +8,7 @@
  * is due.  Functions named kcfphd_*() run in the thread only, the others are called
  * by everybody else, too.
  *
- * Locks: everything runs under cfph_mutex; see core.c.
+ * Locks: everything runs under cfph_mutex; see life.c.
  */
 #define pr_fmt(fmt) "cfph: " fmt
 
@@ -20,9 +20,9 @@
 #include <uapi/linux/virtio_balloon_cfph.h>
 
 #include "../internal.h"
-#include "cfph.h"
+#include "hooks.h"
 #include "delta.h"
-#include "internal.h"
+#include "common.h"
 #include "session.h"
 
 struct cfph_session cfph_session;
@@ -145,7 +145,7 @@ void cfph_session_end(void)
 	lockdep_assert_held(&cfph_mutex);
 
 	cfph_put_buffer();
-	static_branch_disable(&cfph_pcp_short);
+	cfph_lists_shorten(false);
 	if (cfph_session.phase != CFPH_PHASE_IDLE) {
 		trace_cfph_stop(cfph_session.migration_id, cfph_session.round);
 		cfph_session_tell(CFPH_EVENT_STOP);

@@ -12,7 +12,7 @@
 #include <linux/sched.h>
 
 #include "delta.h"
-#include "internal.h"
+#include "common.h"
 #include "rate.h"
 
 /* What a step returns: go on at once, or sleep until something happens. */

@@ -17,7 +17,7 @@
 #include <linux/string.h>
 
 #include "../internal.h"
-#include "internal.h"
+#include "common.h"
 
 /* --- counting --- */
 

@@ -27,7 +27,7 @@
 #include <linux/sched/isolation.h>
 #include <linux/sched/prio.h>
 
-#include "internal.h"
+#include "common.h"
 
 const struct cfph_tunables cfph_default_tunables = {
 	.enable		= 1,

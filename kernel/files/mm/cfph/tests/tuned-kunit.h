@@ -6,7 +6,7 @@
 #include <linux/bitmap.h>
 #include <linux/sizes.h>
 
-#include "../cfph.h"
+#include "../hooks.h"
 
 static void cfph_tuned_set(struct kunit *test, const struct cfph_tunables *t)
 {

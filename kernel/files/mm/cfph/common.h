@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Continuous free-page hinting: what the files of mm/cfph share.  The hot path
- * that mm/page_alloc.c includes is cfph.h, the transport's view is
+ * that mm/page_alloc.c includes is hooks.h, the transport's view is
  * <linux/cfph.h>.
  */
-#ifndef _MM_CFPH_INTERNAL_H
-#define _MM_CFPH_INTERNAL_H
+#ifndef _MM_CFPH_COMMON_H
+#define _MM_CFPH_COMMON_H
 
 #include <linux/cfph.h>
 #include <linux/cpumask_types.h>
@@ -80,7 +80,7 @@ bool cfph_thread_misplaced(void);
 int cfph_nl_check_admin(const struct sk_buff *skb,
 			struct netlink_ext_ack *extack);
 
-/* --- control, core.c; used by netlink.c --- */
+/* --- snapshots, control.c; used by netlink.c --- */
 
 /**
  * struct cfph_info - a snapshot for readers; the fields of CFPH_CMD_GET
@@ -107,8 +107,7 @@ struct cfph_info {
 };
 
 /**
- * struct cfph_counters - since boot; the fields of CFPH_CMD_STATS_GET in the
- *	order of the spec, because netlink.c takes them for an array of u64
+ * struct cfph_counters - since boot; the fields of CFPH_CMD_STATS_GET
  * @migrations: START commands of the host that were answered
  * @rounds: ROUND commands of the host
  * @passes: finished passes over the map
@@ -209,7 +208,7 @@ unsigned long cfph_read_buddy(struct zone *zone, unsigned long pfn,
 			      unsigned long end, unsigned long *bits);
 void cfph_scan_leaf(struct cfph_map *map, unsigned long slot);
 
-/* --- life, core.c; used by kcfphd.c and debug.c --- */
+/* --- control.c and life.c; used by all that is above them --- */
 
 /**
  * struct cfph_control - the one instance of everything
@@ -259,7 +258,12 @@ void cfph_build_step(void);
 void cfph_down(enum cfph_reason why);
 void cfph_refuse_locked(enum cfph_reason reason, const char *text);
 
-/* --- the thread, kcfphd.c and session.c; used by core.c and tunables.c --- */
+/* --- the per-cpu lists of the allocator, lists.c --- */
+
+bool cfph_lists_shorten(bool shorten);
+void cfph_lists_drain(u32 migration_id, u32 round);
+
+/* --- the thread, kcfphd.c and session.c; used by those above them --- */
 
 int cfph_thread_run(void);
 void cfph_session_lost(void);
@@ -327,4 +331,4 @@ static inline bool cfph_ignore_refusal(void)
 #endif
 }
 
-#endif /* _MM_CFPH_INTERNAL_H */
+#endif /* _MM_CFPH_COMMON_H */

@@ -1,28 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Continuous free-page hinting: the life of the map, and who may ask for it.
+ * Continuous free-page hinting: the life of the map.
  *
- * Owns the control mutex, the transport and the decision whether a map is kept.
- * Must not know messages, nor how the map is made.
+ * Takes the map from one state to the next, and from each of them down.  Must not know
+ * messages, nor how the map is made.
  */
 #define pr_fmt(fmt) "cfph: " fmt
 
-#include <linux/cc_platform.h>
 #include <linux/cfph.h>
 #include <linux/err.h>
-#include <linux/export.h>
 #include <linux/init.h>
 #include <linux/ktime.h>
 #include <linux/limits.h>
-#include <linux/mm.h>
 #include <linux/notifier.h>
 #include <linux/panic_notifier.h>
 #include <linux/reboot.h>
-#include <linux/string.h>
 
 #include <uapi/linux/virtio_balloon_cfph.h>
 
-#include "internal.h"
+#include "common.h"
 
 #define CREATE_TRACE_POINTS
 #include <trace/events/cfph.h>
@@ -75,67 +71,6 @@
  * even during suspend.
  */
 
-/* Protects struct cfph_control and kcfphd's session; see above. */
-DEFINE_MUTEX(cfph_mutex);
-
-/* tunables.c fills in the rest. */
-struct cfph_control cfph = {
-	.gone = CFPH_REASON_NO_DEVICE,
-};
-
-/* --- refusals --- */
-
-static bool cfph_boot_off __ro_after_init;
-
-static int __init cfph_boot_parameter(char *arg)
-{
-	if (!arg || strcmp(arg, "off")) {
-		pr_warn("cfph=%s is unknown and ignored; there is only cfph=off\n",
-			arg ?: "");
-		return -EINVAL;
-	}
-	cfph_boot_off = true;
-	return 0;
-}
-early_param("cfph", cfph_boot_parameter);
-
-/**
- * cfph_refusal - why this system cannot have the feature at all
- *
- * All of these are decided at boot and never change.  The log says why, once.
- *
- * Context: any process context, after early boot.
- * Return: CFPH_REASON_NONE if it can.
- */
-enum cfph_reason cfph_refusal(void)
-{
-	if (cfph_boot_off) {
-		pr_info_once("off: cfph=off on the kernel command line\n");
-		return CFPH_REASON_BOOT_PARAMETER;
-	}
-	if (cfph_ignore_refusal())
-		return CFPH_REASON_NONE;
-	/*
-	 * The next owner of a free page relies on what is in it, and the
-	 * destination of a migration may have an older copy.
-	 */
-	if (want_init_on_free()) {
-		pr_info_once("off: init_on_free=1 relies on the contents of free pages\n");
-		return CFPH_REASON_INIT_ON_FREE;
-	}
-	if (page_poisoning_enabled_static()) {
-		pr_info_once("off: page_poison=1 relies on the contents of free pages\n");
-		return CFPH_REASON_PAGE_POISONING;
-	}
-	/* The host cannot read the map, and should not learn what is free. */
-	if (cc_platform_has(CC_ATTR_MEM_ENCRYPT)) {
-		pr_info_once("off: memory is encrypted\n");
-		return CFPH_REASON_MEMORY_ENCRYPTION;
-	}
-	return CFPH_REASON_NONE;
-}
-EXPORT_SYMBOL_GPL(cfph_refusal);
-
 /**
  * cfph_refuse_locked - somebody wants a map and cannot have it
  * @reason: why
@@ -156,77 +91,6 @@ void cfph_refuse_locked(enum cfph_reason reason, const char *text)
 	cfph_notify(CFPH_EVENT_REFUSE, reason, migration_id, round, text);
 }
 
-/**
- * cfph_refuse - a device offers the feature and is turned down
- * @reason: why; shown until cfph_unwatch(), if there is no other device
- * @text: what is in the way
- *
- * Counts it and tells those who watch.
- *
- * Context: process context, may sleep.
- */
-void cfph_refuse(enum cfph_reason reason, const char *text)
-{
-	mutex_lock(&cfph_mutex);
-	if (!cfph.ops)
-		cfph.gone = reason;
-	cfph_refuse_locked(reason, text);
-	mutex_unlock(&cfph_mutex);
-}
-EXPORT_SYMBOL_GPL(cfph_refuse);
-
-/* --- states --- */
-
-/* Is this a time at which the administrator wants the map? */
-static bool cfph_wanted_now(void)
-{
-	u32 migration_id, round;
-	u64 unused;
-
-	if (cfph.tunables.keep == CFPH_KEEP_ALWAYS)
-		return true;
-	cfph_announced(&migration_id, &round, &unused, &unused);
-	return migration_id;
-}
-
-/* The device that is there may have learnt something since its driver was bound. */
-static enum cfph_reason cfph_reason_gone(void)
-{
-	if (cfph.gone == CFPH_REASON_NO_DEVICE && cfph.offers &&
-	    cfph.offers(cfph.watched))
-		return CFPH_REASON_NOT_NEGOTIATED;
-	return cfph.gone;
-}
-
-/**
- * cfph_current_reason - why there is no map
- *
- * Context: cfph_mutex held.
- * Return: CFPH_REASON_NONE if there is one.
- */
-enum cfph_reason cfph_current_reason(void)
-{
-	enum cfph_reason refusal = cfph_refusal();
-
-	lockdep_assert_held(&cfph_mutex);
-
-	if (cfph.state == CFPH_STATE_READY)
-		return CFPH_REASON_NONE;
-	if (refusal != CFPH_REASON_NONE)
-		return refusal;
-	if (cfph.shutdown)
-		return CFPH_REASON_SHUTDOWN;
-	if (!cfph.ops)
-		return cfph_reason_gone();
-	if (!cfph.tunables.enable)
-		return CFPH_REASON_ADMIN;
-	if (!cfph_wanted_now())
-		return CFPH_REASON_NO_MIGRATION;
-	if (cfph.failure != CFPH_REASON_NONE)
-		return cfph.failure;
-	return CFPH_REASON_STARTING;
-}
-
 static void cfph_set_state(enum cfph_state state, enum cfph_reason reason)
 {
 	u32 migration_id, round;
@@ -238,20 +102,6 @@ static void cfph_set_state(enum cfph_state state, enum cfph_reason reason)
 	trace_cfph_state(state, reason);
 	cfph_announced(&migration_id, &round, &unused, &unused);
 	cfph_notify(CFPH_EVENT_STATE, reason, migration_id, round, NULL);
-}
-
-/**
- * cfph_wanted - shall a map be kept?
- *
- * Context: cfph_mutex held.
- * Return: true if a map should be made, or stay.
- */
-bool cfph_wanted(void)
-{
-	lockdep_assert_held(&cfph_mutex);
-
-	return cfph.ops && cfph.tunables.enable && !cfph.shutdown &&
-	       cfph_refusal() == CFPH_REASON_NONE && cfph_wanted_now();
 }
 
 /**
@@ -358,153 +208,6 @@ void cfph_down(enum cfph_reason why)
 	cfph.map = NULL;
 	cfph_map_stop(map);
 	cfph_set_state(CFPH_STATE_OFF, why);
-}
-
-/* --- the transport --- */
-
-/**
- * cfph_register - offer a way to reach the host
- * @ops: the transport
- * @priv: its argument
- *
- * Does not wait for the map, which is made in the background.
- *
- * Context: process context, may sleep.
- * Return: 0; -EOPNOTSUPP if cfph_refusal() says so; -EBUSY if there is a
- *	transport already; -ENOMEM.
- */
-int cfph_register(const struct cfph_transport_ops *ops, void *priv)
-{
-	int err;
-
-	if (cfph_refusal() != CFPH_REASON_NONE)
-		return -EOPNOTSUPP;
-
-	mutex_lock(&cfph_mutex);
-	err = cfph.ops ? -EBUSY : cfph_thread_run();
-	if (!err) {
-		cfph.ops = ops;
-		cfph.priv = priv;
-		cfph.failure = CFPH_REASON_NONE;
-		cfph_thread_wake();
-	}
-	mutex_unlock(&cfph_mutex);
-
-	return err;
-}
-EXPORT_SYMBOL_GPL(cfph_register);
-
-/**
- * cfph_unregister - the transport goes away
- * @why: CFPH_REASON_NO_DEVICE or CFPH_REASON_SUSPENDED
- *
- * When this returns, the host does not believe the map any more, and no function
- * of the transport is running or will be called.  The transport has stopped
- * calling cfph_command() before.
- *
- * Context: process context, may sleep; also when kcfphd is frozen.
- */
-void cfph_unregister(enum cfph_reason why)
-{
-	mutex_lock(&cfph_mutex);
-	if (cfph.ops) {
-		cfph_down(why);
-		cfph_session_drop();
-		cfph.counters.resets++;
-		cfph.ops = NULL;
-		cfph.priv = NULL;
-		cfph.gone = why;
-	}
-	mutex_unlock(&cfph_mutex);
-}
-EXPORT_SYMBOL_GPL(cfph_unregister);
-
-/**
- * cfph_watch - there is a device, but not for us
- * @offers: whether it offers the feature by now; may be called until cfph_unwatch()
- * @priv: its argument
- *
- * A guest may come from a host where the feature is switched off to one where it is
- * on.  Features are negotiated when a driver is bound, so somebody has to be told.
- *
- * Context: process context, may sleep.
- */
-void cfph_watch(bool (*offers)(void *priv), void *priv)
-{
-	mutex_lock(&cfph_mutex);
-	cfph.offers = offers;
-	cfph.watched = priv;
-	mutex_unlock(&cfph_mutex);
-}
-EXPORT_SYMBOL_GPL(cfph_watch);
-
-/**
- * cfph_unwatch - the device of cfph_watch() goes away
- * @priv: what was given; nothing happens if another device is watched
- *
- * Context: process context, may sleep.
- */
-void cfph_unwatch(void *priv)
-{
-	mutex_lock(&cfph_mutex);
-	if (cfph.watched == priv) {
-		cfph.offers = NULL;
-		cfph.watched = NULL;
-		if (!cfph.ops)
-			cfph.gone = CFPH_REASON_NO_DEVICE;
-	}
-	mutex_unlock(&cfph_mutex);
-}
-EXPORT_SYMBOL_GPL(cfph_unwatch);
-
-/* --- for netlink.c --- */
-
-/**
- * cfph_get_info - state and tunables
- * @info: filled in
- *
- * Context: process context, may sleep.
- */
-void cfph_get_info(struct cfph_info *info)
-{
-	u64 unused;
-
-	memset(info, 0, sizeof(*info));
-
-	mutex_lock(&cfph_mutex);
-	info->state = cfph.state;
-	info->reason = cfph_current_reason();
-	info->tunables = cfph.tunables;
-	if (cfph.map)
-		info->map_bytes = cfph_map_bytes(cfph.map);
-	if (cfph.ops)
-		info->buffer_bytes = cfph.ops->buffer_bytes(cfph.priv);
-	if (cfph.state == CFPH_STATE_READY)
-		info->tracked_pages = cfph_map_tracked_pages(cfph.map);
-	mutex_unlock(&cfph_mutex);
-
-	cfph_announced(&info->migration_id, &info->round, &unused, &unused);
-	if (info->state == CFPH_STATE_READY)
-		info->free_pages = cfph_map_free_pages();
-}
-
-/**
- * cfph_get_counters - what has been counted since boot
- * @counters: filled in
- *
- * Context: process context, may sleep.
- */
-void cfph_get_counters(struct cfph_counters *counters)
-{
-	u32 unused;
-
-	mutex_lock(&cfph_mutex);
-	*counters = cfph.counters;
-	mutex_unlock(&cfph_mutex);
-
-	/* These two are counted in interrupts. */
-	cfph_announced(&unused, &unused, &counters->rounds,
-		       &counters->unknown_commands);
 }
 
 /* --- the end of this kernel --- */

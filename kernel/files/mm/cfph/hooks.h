@@ -5,8 +5,8 @@
  * For mm/page_alloc.c only.  With the static key off each hook is one NOP; its
  * body is out of line in map.c, because the allocator inlines its paths a lot.
  */
-#ifndef _MM_CFPH_H
-#define _MM_CFPH_H
+#ifndef _MM_CFPH_HOOKS_H
+#define _MM_CFPH_HOOKS_H
 
 #include <linux/jump_label.h>
 #include <linux/lockdep.h>
@@ -143,4 +143,4 @@ static inline void cfph_pcp_limits(const struct per_cpu_pages *pcp, int batch,
 
 #endif /* CONFIG_CFPH */
 
-#endif /* _MM_CFPH_H */
+#endif /* _MM_CFPH_HOOKS_H */
