@@ -141,8 +141,8 @@ fi
 
 # --- all tunables -----------------------------------------------------------
 run "$fpctl" show
-[ "$(grep -c '^[a-z-]*  *[^ ]*  *(.*)$' "$tmp/out")" = 10 ]
-result $? "show has ten tunables, each with its range"
+[ "$(grep -c '^[a-z-]*  *[^ ]*  *(.*)$' "$tmp/out")" = 11 ]
+result $? "show has eleven tunables, each with its range"
 ok "set all the others" set min-order 2 buffers 8 batch 64 cpus 0 nice -5 \
 	watermark-kib 4M rate-kibps 1MiB/s
 json min-order 2
