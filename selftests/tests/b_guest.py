@@ -9,9 +9,9 @@ from xml.etree import ElementTree
 
 from cfphtest import config, guest, ktap
 from cfphtest.guest import DRIVER, settled
-from cfphtest.integrity import several_rounds, wait_registered
+from cfphtest.integrity import CRAWL, SLOW, several_rounds, wait_registered
 from cfphtest.migrate import Migration
-from cfphtest.registry import need, test
+from cfphtest.registry import need, test, wait_for
 
 
 def boot(ctx, **fields):
@@ -135,6 +135,40 @@ def guest_page_contents(ctx):
     off(vm, "no-device")
     vm.sh(f"insmod {KO}")
     settled(vm)
+    guest.check_map(vm)
+    guest.check_console(vm)
+
+
+def listed_pages(vm, fraction):
+    """What lies in per-cpu lists in a second round, after much has been freed."""
+    vm.sh(f"echo {fraction} >/proc/sys/vm/percpu_pagelist_high_fraction")
+    drains = guest.fpctl(vm, "stats")["drains"]
+    # Something has to be dirty, or the first round is the last one.
+    vm.sh("stress start --mib 64 --workers 1")
+    migration = Migration(vm, None, bandwidth=SLOW * 4, downtime_ms=1).start()
+    migration.wait_pass(2, 120)
+    migration.set(max_bandwidth=CRAWL)
+    # one at START, and one when the lists become short
+    wait_for(lambda: guest.fpctl(vm, "stats")["drains"] >= drains + 2,
+             "the second round has not been seen")
+    vm.sh("stress stop")
+    vm.sh("memhog --percent 50")
+    pages = sum(z["pcp-pages"] for z in guest.fpctl(vm, "stats zone")["zones"])
+    need(migration.cancel() == "cancelled", "not cancelled")
+    return pages
+
+
+@test("guest-lists")
+def guest_lists(ctx):
+    """Per-cpu lists are kept short from the second round on, unless their size is set."""
+    vm = boot(ctx, mem="1G")
+    settled(vm)
+    # Four batches of 63 and two huge pages, on each CPU, and what is just coming.
+    most = vm.spec.smp * (5 * 63 + 2 * 512)
+    short, fixed = listed_pages(vm, 0), listed_pages(vm, 8)
+    ctx.say(f"pages in per-cpu lists: {short}, most {most}; size set: {fixed}")
+    need(short <= most, "not short")
+    need(fixed > 2 * most, "what was set does not count")
     guest.check_map(vm)
     guest.check_console(vm)
 
