@@ -330,5 +330,5 @@ u32 cfph_msg_finish(struct cfph_msg *msg, u16 flags, u64 sequence,
 }
 
 #if IS_ENABLED(CONFIG_CFPH_KUNIT_TEST)
-#include "tests/delta-kunit.h"
+#include "tests/delta-kunit.c"
 #endif

@@ -228,6 +228,6 @@ int cfph_thread_run(void)
 }
 
 #if IS_ENABLED(CONFIG_CFPH_KUNIT_TEST)
-#include "tests/kcfphd-kunit.h"
-#include "tests/tuned-kunit.h"
+#include "tests/kcfphd-kunit.c"
+#include "tests/pass-kunit.c"
 #endif

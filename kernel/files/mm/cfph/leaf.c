@@ -564,5 +564,5 @@ subsys_initcall(cfph_leaf_init);
 #endif /* CONFIG_MEMORY_HOTPLUG */
 
 #if IS_ENABLED(CONFIG_CFPH_KUNIT_TEST)
-#include "tests/map-kunit.h"
+#include "tests/leaf-kunit.c"
 #endif

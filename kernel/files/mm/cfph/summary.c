@@ -150,5 +150,5 @@ out_unlock:
 }
 
 #if IS_ENABLED(CONFIG_CFPH_KUNIT_TEST)
-#include "tests/summary-kunit.h"
+#include "tests/summary-kunit.c"
 #endif

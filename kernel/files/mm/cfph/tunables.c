@@ -285,5 +285,5 @@ static int __init cfph_tunables_init(void)
 subsys_initcall(cfph_tunables_init);
 
 #if IS_ENABLED(CONFIG_CFPH_KUNIT_TEST)
-#include "tests/tunables-kunit.h"
+#include "tests/tunables-kunit.c"
 #endif

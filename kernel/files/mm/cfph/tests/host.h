@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Continuous free-page hinting: a device and a host, for the tests of the thread.
- * Included by kcfphd-kunit.h.
+ * Included by kcfphd-kunit.c.
  *
  * The "host" is the test's own task: it takes messages from a queue, decodes them
  * into a shadow of the map, and compares.  cfph_test_init() registers the transport

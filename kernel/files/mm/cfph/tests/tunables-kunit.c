@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+// SPDX-License-Identifier: GPL-2.0
 /*
  * Continuous free-page hinting: tests of what may be set, and of the rate limit.
  * Included by tunables.c.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+// SPDX-License-Identifier: GPL-2.0
 /*
  * Continuous free-page hinting: tests of the whole of mm/cfph on the allocator of
  * the running kernel, with the test in the part of device and host: host.h.

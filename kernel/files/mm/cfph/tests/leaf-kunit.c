@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+// SPDX-License-Identifier: GPL-2.0
 /*
  * Continuous free-page hinting: tests of masks, bits and the directory, on maps
  * that nobody else sees.  Included by leaf.c.
@@ -239,7 +239,7 @@ static void cfph_test_changed(struct kunit *test)
 	cfph_map_free(map);
 }
 
-static struct kunit_case cfph_map_test_cases[] = {
+static struct kunit_case cfph_leaf_test_cases[] = {
 	KUNIT_CASE(cfph_test_word_mask),
 	KUNIT_CASE_SLOW(cfph_test_bits_update),
 	KUNIT_CASE(cfph_test_directory),
@@ -250,9 +250,9 @@ static struct kunit_case cfph_map_test_cases[] = {
 	{}
 };
 
-static struct kunit_suite cfph_map_test_suite = {
-	.name = "cfph_map",
-	.test_cases = cfph_map_test_cases,
+static struct kunit_suite cfph_leaf_test_suite = {
+	.name = "cfph_leaf",
+	.test_cases = cfph_leaf_test_cases,
 };
 
-kunit_test_suite(cfph_map_test_suite);
+kunit_test_suite(cfph_leaf_test_suite);
