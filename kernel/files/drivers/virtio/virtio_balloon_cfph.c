@@ -525,7 +525,8 @@ void vb_cfph_start(struct virtio_device *vdev, struct vb_cfph *cf)
 void vb_cfph_stop(struct virtio_device *vdev, struct vb_cfph *cf,
 		  enum cfph_reason why)
 {
-	if (!cf)
+	/* Over a sleep it stays, and so does the reason that was told. */
+	if (!cf && why != CFPH_REASON_SUSPENDED)
 		cfph_unwatch(vdev);
 	if (!cf || !cf->registered)
 		return;

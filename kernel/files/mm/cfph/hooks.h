@@ -9,9 +9,11 @@
 #define _MM_CFPH_HOOKS_H
 
 #include <linux/jump_label.h>
+#include <linux/list.h>
 #include <linux/lockdep.h>
 #include <linux/minmax.h>
 #include <linux/mmzone.h>
+#include <linux/pgtable.h>
 
 #ifdef CONFIG_CFPH
 
@@ -25,7 +27,6 @@ void __cfph_check_new_page(struct page *page, unsigned int order);
 
 void __cfph_page_freed(struct page *page, unsigned int order);
 void __cfph_page_allocated(struct page *page, unsigned int order);
-int cfph_pcp_high(const struct per_cpu_pages *pcp, int batch, int high_max);
 
 /**
  * cfph_page_freed - a block has come to the buddy free lists
@@ -94,6 +95,16 @@ static inline void cfph_check_new_page(struct page *page, unsigned int order)
 #endif
 }
 
+/* Return: the pages of a huge page for each of its lists that has one. */
+static inline int cfph_pcp_huge(const struct per_cpu_pages *pcp)
+{
+	int list, pages = 0;
+
+	for (list = NR_LOWORDER_PCP_LISTS; list < NR_PCP_LISTS; list++)
+		pages += !list_empty(&pcp->lists[list]) << (PMD_SHIFT - PAGE_SHIFT);
+	return pages;
+}
+
 /**
  * cfph_pcp_limits - keep the per-cpu lists short while a migration runs
  * @pcp: the lists
@@ -116,8 +127,10 @@ static inline void cfph_check_new_page(struct page *page, unsigned int order)
 static inline void cfph_pcp_limits(const struct per_cpu_pages *pcp, int batch,
 				   int *high_min, int *high_max)
 {
+	/* All of it inline: a call would cost registers, even where it is not made. */
 	if (static_branch_unlikely(&cfph_pcp_short) && *high_min != *high_max)
-		*high_min = *high_max = cfph_pcp_high(pcp, batch, *high_max);
+		*high_min = *high_max = min(*high_max, (batch << 2) +
+					    cfph_pcp_huge(pcp));
 }
 
 #else /* CONFIG_CFPH */

@@ -9,8 +9,6 @@
  */
 #include <linux/cfph.h>
 #include <linux/ktime.h>
-#include <linux/list.h>
-#include <linux/minmax.h>
 #include <linux/mm.h>
 
 #include <trace/events/cfph.h>
@@ -21,20 +19,6 @@
 
 /* See cfph_pcp_limits(). */
 DEFINE_STATIC_KEY_FALSE(cfph_pcp_short);
-
-/* Of a transparent huge page; the lists behind NR_LOWORDER_PCP_LISTS are theirs. */
-#define CFPH_HUGE_PAGES		(1 << (PMD_SHIFT - PAGE_SHIFT))
-
-/* Out-of-line body of cfph_pcp_limits(); the key is on. */
-int cfph_pcp_high(const struct per_cpu_pages *pcp, int batch, int high_max)
-{
-	int list, high = batch << 2;
-
-	for (list = NR_LOWORDER_PCP_LISTS; list < NR_PCP_LISTS; list++)
-		if (!list_empty(&pcp->lists[list]))
-			high += CFPH_HUGE_PAGES;
-	return min(high_max, high);
-}
 
 /**
  * cfph_lists_shorten - keep the lists short, or no longer
