@@ -95,7 +95,11 @@ static inline void cfph_check_new_page(struct page *page, unsigned int order)
 #endif
 }
 
-/* Return: the pages of a huge page for each of its lists that has one. */
+/*
+ * Transparent huge pages are the only other ones in these lists, and have their own.
+ *
+ * Return: the pages of one for each of their lists that is not empty.
+ */
 static inline int cfph_pcp_huge(const struct per_cpu_pages *pcp)
 {
 	int list, pages = 0;

@@ -58,6 +58,5 @@ void cfph_lists_drain(u32 migration_id, u32 round)
 	for_each_populated_zone(zone)
 		drain_all_pages(zone);
 	cfph.counters.drains++;
-	trace_cfph_drain(migration_id, round,
-			 ktime_get_ns() - start);
+	trace_cfph_drain(migration_id, round, ktime_get_ns() - start);
 }

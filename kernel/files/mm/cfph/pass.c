@@ -18,7 +18,6 @@
 #include <uapi/linux/virtio_balloon_cfph.h>
 
 #include "../internal.h"
-#include "hooks.h"
 #include "delta.h"
 #include "common.h"
 #include "session.h"
@@ -98,6 +97,8 @@ bool kcfphd_pass_is_due(void)
  */
 long kcfphd_begin_pass(void)
 {
+	bool shorten = kcfphd_wants_short_lists();
+
 	cfph_session.chunk = 0;
 	if (kcfphd_memory_is_low()) {
 		kcfphd_rest(true);
@@ -105,7 +106,7 @@ long kcfphd_begin_pass(void)
 	}
 
 	/* First the limit, or what is drained could come back. */
-	if (kcfphd_wants_short_lists() && cfph_lists_shorten(true))
+	if (cfph_lists_shorten(shorten) && shorten)
 		cfph_session.drain = true;
 	if (cfph_session.drain)
 		cfph_lists_drain(cfph_session.migration_id, cfph_session.round);

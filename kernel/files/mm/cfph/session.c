@@ -20,7 +20,6 @@
 #include <uapi/linux/virtio_balloon_cfph.h>
 
 #include "../internal.h"
-#include "hooks.h"
 #include "delta.h"
 #include "common.h"
 #include "session.h"
@@ -219,6 +218,7 @@ void cfph_session_lost(void)
 	lockdep_assert_held(&cfph_mutex);
 
 	cfph_put_buffer();
+	cfph_lists_shorten(false);
 	cfph_session.generation = 0;
 	cfph_session.chunk = 0;
 	if (cfph_session.phase != CFPH_PHASE_IDLE)
