@@ -10,6 +10,7 @@ from cfphtest.vm import VMError
 
 DEVICE_CHECK = 1        # an ACPI notification, which the event answers
 TIMES = 10
+MOST_STAY = 4
 DIMM_PAGES = 65536
 DIMM_AT = 4 << 30
 LEAF = 4096             # bytes of the map for 128 MiB
@@ -70,28 +71,30 @@ def unplug_kernel_dimms(ctx, between):
     """A DIMM of kernel memory comes and goes, ten times.
 
     What the guest runs meanwhile may leave a page of its own there, with hints or
-    without; so it runs nothing.  In one of five guests without hints the kernel has
-    left one all the same: then another guest goes on, if it is no page of the map.
+    without; so it runs nothing.  The kernel may leave one all the same, without hints,
+    too (3 of 10 in one guest): then another guest goes on, if it is no page of the map.
     """
     vm, pages = booted(ctx, "online")
-    first = 0
+    plugged = stayed = 0
     for n in range(TIMES):
         plug(vm)
         between(vm)
         try:
-            vm.unplug_dimm(n - first)
+            vm.unplug_dimm(plugged)
+            plugged += 1
         except VMError as err:
-            need(first == 0, f"once more: {err}")
+            stayed += 1
             ctx.say(f"DIMM {n} stays: {err}")
+            need(stayed <= MOST_STAY, f"{stayed} have stayed")
             need(max(map_places(ctx, vm)) < DIMM_AT, "a page of the map is there")
             ctx.drop(vm)
             vm, pages = booted(ctx, "online")
-            first = n + 1
+            plugged = 0
     check(vm, pages)
     guest.check_console(vm)
 
 
-@test("hotplug-unplug", 240)
+@test("hotplug-unplug", 400)
 def hotplug_unplug(ctx):
     """A DIMM of kernel memory goes: it must not hold a page of the map."""
     unplug_kernel_dimms(ctx, lambda vm: None)
@@ -144,7 +147,7 @@ def session(vm):
     need(migration.cancel() == "cancelled", "not cancelled")
 
 
-@test("hotplug-unplug-session", 240)
+@test("hotplug-unplug-session", 400)
 def hotplug_session(ctx):
     """A DIMM of kernel memory goes after a migration that came to nothing."""
     unplug_kernel_dimms(ctx, session)
