@@ -192,14 +192,14 @@ static bool cfph_map_add_leaf(struct cfph_map *map, unsigned long slot,
 	return true;
 }
 
-/* Return: the live map, or NULL if there is none or it has no place for @slot. */
-static struct cfph_map *cfph_map_for(unsigned long slot)
+/* Return: the live map, or NULL if there is none. */
+static struct cfph_map *cfph_get_live(void)
 {
 	struct cfph_map *map =
 		rcu_dereference_check(cfph_live_map,
 				      lockdep_is_held(&cfph_leaf_lock));
 
-	return map->header && slot < cfph_map_room(map) ? map : NULL;
+	return map->header ? map : NULL;
 }
 
 /* Return: false if there is nothing to do for @slot. */
@@ -209,7 +209,7 @@ static bool cfph_needs_leaf(unsigned long slot, bool *needs_dir)
 	bool ret;
 
 	rcu_read_lock();
-	map = cfph_map_for(slot);
+	map = cfph_get_live();
 	ret = map && !cfph_map_leaf(map, slot);
 	*needs_dir = ret && !cfph_map_dir(map, slot / CFPH_DIR_LEAVES);
 	rcu_read_unlock();
@@ -228,8 +228,6 @@ static bool cfph_track_slot(unsigned long slot)
 	bool needs_dir, tracked = true;
 	struct cfph_map *map;
 
-	if (slot >= CFPH_MAX_SLOTS)
-		return false;
 	if (!cfph_needs_leaf(slot, &needs_dir))
 		return true;
 
@@ -240,7 +238,7 @@ static bool cfph_track_slot(unsigned long slot)
 	}
 
 	spin_lock(&cfph_leaf_lock);
-	map = cfph_map_for(slot);
+	map = cfph_get_live();
 	if (map && !cfph_map_leaf(map, slot))
 		tracked = cfph_map_add_leaf(map, slot, &parts);
 	spin_unlock(&cfph_leaf_lock);
@@ -501,7 +499,7 @@ static void cfph_take_leaf(unsigned long slot, struct list_head *leaves)
 	unsigned long *leaf;
 
 	spin_lock(&cfph_leaf_lock);
-	map = cfph_map_for(slot);
+	map = cfph_get_live();
 	leaf = map ? cfph_map_leaf(map, slot) : NULL;
 	if (leaf) {
 		cfph_check_clear(leaf, slot);
