@@ -108,7 +108,6 @@ def guest_refusals(ctx):
     settled(vm)
 
 
-KO = "/lib/modules/cfph/virtio_balloon.ko"
 REPORTING = 1 << 5          # VIRTIO_BALLOON_F_REPORTING
 
 
@@ -127,13 +126,13 @@ def guest_page_contents(ctx):
     settled(vm)
     harmless = int(vm.sh("cat /sys/module/virtio_balloon/parameters/cfph_harmless"))
     need(harmless & REPORTING, f"harmless: {harmless:#x}")
-    vm.sh(f"rmmod virtio_balloon; insmod {KO} cfph_harmless={harmless & ~REPORTING}")
+    vm.sh(f"rmmod virtio_balloon; insmod {guest.KO} cfph_harmless={harmless & ~REPORTING}")
     off(vm, "page-contents")
     said = vm.sh("dmesg | grep 'may rely on'")
     need(f"features {REPORTING:#x} " in said, said)
     vm.sh("rmmod virtio_balloon")
     off(vm, "no-device")
-    vm.sh(f"insmod {KO}")
+    vm.sh(f"insmod {guest.KO}")
     settled(vm)
     guest.check_map(vm)
     guest.check_console(vm)
@@ -292,7 +291,7 @@ def guest_reload(ctx):
     vm = boot(ctx)
     vm.sh("stress start --mib 120", 120)
     dev = guest.driver_device(vm)
-    for away, back in (("rmmod virtio_balloon", f"insmod {KO}"),
+    for away, back in (("rmmod virtio_balloon", f"insmod {guest.KO}"),
                        (f"echo {dev} >{DRIVER}/unbind",
                         f"echo {dev} >{DRIVER}/bind"),
                        ("fpctl stop", "fpctl start")):

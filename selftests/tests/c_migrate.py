@@ -285,7 +285,7 @@ def migrate_rebind(ctx):
     def middle(_migration):
         guest.rebind(src)
         src.sh("rmmod virtio_balloon; "
-               "insmod /lib/modules/cfph/virtio_balloon.ko")
+               f"insmod {guest.KO}")
 
     several_rounds(src, dst, middle=middle)
     arrive(ctx, src, dst)

@@ -87,7 +87,7 @@ def guest_mutant(name):
 
 def late_driver(vm):
     """The driver comes now: to a guest that has booted without it."""
-    vm.sh("insmod /lib/modules/cfph/virtio_balloon.ko")
+    vm.sh(f"insmod {guest.KO}")
     guest.settled(vm)
 
 

@@ -296,7 +296,7 @@ def netlink_set(ctx):
     need(thread(vm) == (5, "1"), f"after hotplug: {thread(vm)}")
 
     # Another driver, another registration.
-    vm.sh("rmmod virtio_balloon; insmod /lib/modules/cfph/virtio_balloon.ko")
+    vm.sh(f"rmmod virtio_balloon; insmod {guest.KO}")
     guest.settled(vm)
     need(thread(vm) == (5, "1"), f"after a reload: {thread(vm)}")
     show, stats = good(vm, ["do", "get"], ["do", "stats-get"])

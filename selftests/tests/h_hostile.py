@@ -63,7 +63,7 @@ def come_and_go(ctx, vm, exposed):
             ("echo devices >/sys/power/pm_test", "echo mem >/sys/power/state"),
             (f"echo {dev} >{DRIVER}/unbind", f"echo {dev} >{DRIVER}/bind"),
             ("rmmod virtio_balloon",
-             "insmod /lib/modules/cfph/virtio_balloon.ko"),
+             f"insmod {guest.KO}"),
             ("fpctl stop", "fpctl start")):
         vm.sh(away, 30)
         if "pm_test" not in away:

@@ -21,7 +21,6 @@ from cfphtest.guest import DRIVER, settled, until_shown
 from cfphtest.integrity import (arrive, load, need_hints, several_rounds)
 from cfphtest.registry import need, test
 
-KO = "/lib/modules/cfph/virtio_balloon.ko"
 COUNT = "/proc/$(pidof kcfphd)/fail-nth"
 MOST = 40       # far more than one step of ours allocates
 FAR = 1 << 16   # apart: not the same object file
@@ -132,7 +131,7 @@ def no_memory_driver(ctx):
     vm.boot()
     # The thread is made for the first transport that there ever is.
     fail_core(vm)
-    vm.sh(f"echo 1 >/proc/self/fail-nth; exec insmod {KO}")
+    vm.sh(f"echo 1 >/proc/self/fail-nth; exec insmod {guest.KO}")
     show = guest.fpctl(vm)
     need((show["state"], show["reason"]) == ("off", "no-device"), str(show))
     need("cannot register (-12)" in vm.sh("dmesg"), "no word about it")

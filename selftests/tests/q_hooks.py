@@ -97,10 +97,9 @@ def drop_capture(ctx):
             "while [ $n -lt 200 ] && [ $(good) = $before ]; do n=$((n + 1)); "
             "echo 80 >/proc/sys/vm/nr_hugepages; done; "
             "echo $n $(($(good) - before)); "
-            "echo 0 >/proc/sys/vm/nr_hugepages; p=$(pidof memhog); "
-            # its memory has to be back before the next one
-            "kill $p; while grep -qv '^0 ' /proc/$p/statm 2>/dev/null; do "
-            "usleep 10000; done; rm /run/holes", 60).strip())
+            "echo 0 >/proc/sys/vm/nr_hugepages", 60).strip())
+        guest.kill(vm, "memhog")        # its memory has to be back before the next one
+        vm.sh("rm /run/holes")
     sizes = itertools.cycle((240, 200, 260))
     forgotten(ctx, "__free_one_page", huge, HANDED_OUT)
 

@@ -49,12 +49,6 @@ def heal(vm, pfn):
     need(not pageflags.flags(vm, pfn)[0] & HWPOISON, f"{pfn:#x} is poisoned")
 
 
-def end(vm, name):
-    """Kill it; returns when its memory is back."""
-    vm.sh(f"p=$(pidof {name}); kill -9 $p; "
-          "while grep -qv '^0 ' /proc/$p/statm 2>/dev/null; do usleep 10000; done")
-
-
 @test("rare-poison-free")
 def poison_free(ctx):
     """Free pages break, by soft and hard offline, and are healed."""
@@ -82,7 +76,7 @@ def poison_used(ctx, vm, how, flag):
         need(pfn not in pageflags.frames(vm, pageflags.pid_of(vm, "stamp")),
              f"{pfn:#x} is still in use")
     check(ctx, vm, f"{how}, {pfn:#x}")
-    end(vm, "stamp")
+    guest.kill(vm, "stamp")
     check(ctx, vm, "its owner has gone")
     heal(vm, pfn)
     check(ctx, vm, "healed")
@@ -247,7 +241,7 @@ def offline_undone(ctx):
         wait_for(lambda: state(vm, "memory32") == "online", "it is not given up")
         need(not isolated(vm), f"{isolated(vm)} blocks are isolated")
         check(ctx, vm, "given up")
-    end(vm, "sleep")
+    guest.kill(vm, "sleep")
     vm.sh(f"echo offline >{MEMORY}/memory32/state")     # that was the reason
     check(ctx, vm, "offline")
     need(vm.sh("md5sum /tmp/f") == digest, "contents have changed")
@@ -278,7 +272,7 @@ def reported(vm):
     vm.sh("memhog --percent 60 --hold >/run/hog & "
           "until grep -q filled /run/hog; do usleep 10000; done; rm /run/hog")
     full = vm.rss_kib()
-    end(vm, "memhog")
+    guest.kill(vm, "memhog")
     wait_for(lambda: vm.rss_kib() < full - (200 << 10), "nothing is reported")
     return f"QEMU: {full} KiB, then {vm.rss_kib()}"
 

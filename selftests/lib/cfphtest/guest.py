@@ -8,6 +8,7 @@ import re
 from .vm import VMError
 
 DRIVER = "/sys/bus/virtio/drivers/virtio_balloon"
+KO = "/lib/modules/cfph/virtio_balloon.ko"      # in the guest
 
 
 class GuestError(VMError):
@@ -39,6 +40,12 @@ def rebind(vm):
     """Unbind the driver, and bind it again at once."""
     dev = driver_device(vm)
     vm.sh(f"cd {DRIVER} && echo {dev} >unbind && echo {dev} >bind")
+
+
+def kill(vm, name):
+    """End a process of the guest; returns when its memory is back."""
+    vm.sh(f"p=$(pidof {name}); kill -9 $p; "
+          "while grep -qv '^0 ' /proc/$p/statm 2>/dev/null; do usleep 10000; done")
 
 
 def fpctl(vm, words="show"):
