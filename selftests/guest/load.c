@@ -39,6 +39,26 @@ void stamp_area(char *base, struct stamp *s, uint64_t pages)
 
 /* --- memhog --- */
 
+/*
+ * Stamp pages that nobody has touched.  Each must come as zeros, whatever the
+ * kernel leaves out because it takes free pages for zeros already.
+ */
+static void stamp_new_area(char *base, struct stamp *s, uint64_t pages)
+{
+	static const char zero[PAGE_BYTES];
+
+	for (s->page = 0; s->page < pages; s->page++) {
+		char *p = base + s->page * PAGE_BYTES;
+
+		/* Reading alone would get the page that is shared by all. */
+		*(volatile char *)p = 0;
+		if (memcmp(p, zero, PAGE_BYTES))
+			die("memhog: page %llu is new and is not zero",
+			    (unsigned long long)s->page);
+		page_stamp(p, s);
+	}
+}
+
 static int memhog_main(int argc, char **argv)
 {
 	struct stamp s = { .magic = STAMP_MAGIC, .owner = getpid() };
@@ -50,6 +70,9 @@ static int memhog_main(int argc, char **argv)
 		if (!strcmp(argv[i], "--percent") && i + 1 < argc)
 			pages = meminfo_kib("MemTotal") / 4 *
 				number(argv[++i], "--percent") / 100;
+		else if (!strcmp(argv[i], "--free") && i + 1 < argc)
+			pages = meminfo_kib("MemFree") / 4 *
+				number(argv[++i], "--free") / 100;
 		else if (!strcmp(argv[i], "--mib") && i + 1 < argc)
 			pages = number(argv[++i], "--mib") * 256;
 		else if (!strcmp(argv[i], "--hold"))
@@ -60,11 +83,11 @@ static int memhog_main(int argc, char **argv)
 			pages = 0, i = argc;
 	}
 	if (!pages)
-		die("usage: memhog {--percent P | --mib N} [--hold | --holes]");
+		die("usage: memhog {--percent P | --free P | --mib N} [--hold | --holes]");
 	area = map_pages(pages);
 	/* Fails where there are none. */
 	madvise(area, pages * PAGE_BYTES, MADV_NOHUGEPAGE);
-	stamp_area(area, &s, pages);
+	stamp_new_area(area, &s, pages);
 	for (uint64_t i = 0; holes && i < pages; i += 2)
 		madvise(area + i * PAGE_BYTES, PAGE_BYTES, MADV_DONTNEED);
 	printf("memhog: filled %llu MiB\n", (unsigned long long)pages / 256);
