@@ -19,16 +19,11 @@
 static const struct tunable {
 	const char *name;
 	int attr;
-	int64_t min, max;
+	uint32_t min, max;
 } tunables[] = {
 	{ "enable", CFPH_A_ENABLE, 0, 1 },
 	{ "interval-ms", CFPH_A_INTERVAL_MS, 10, 10000 },
 	{ "drain", CFPH_A_DRAIN, 0, CFPH_DRAIN_MAX },
-	{ "min-order", CFPH_A_MIN_ORDER, 0, 9 },
-	{ "buffers", CFPH_A_BUFFERS, 1, 16 },
-	{ "batch", CFPH_A_BATCH, 16, 65536 },
-	{ "nice", CFPH_A_NICE, CFPH_NICE_MIN, CFPH_NICE_MAX },
-	{ "rate-kibps", CFPH_A_RATE_KIBPS, 0, UINT32_MAX },
 	{ "keep", CFPH_A_KEEP, 0, CFPH_KEEP_MAX },
 };
 
@@ -158,28 +153,24 @@ size_t make_dump(struct fuzz *f)
 }
 
 /* Around the ends of a range, and where the kinds of integers end. */
-static int64_t some_value(struct fuzz *f, int64_t min, int64_t max)
+static uint32_t some_value(struct fuzz *f, uint32_t min, uint32_t max)
 {
-	const int64_t values[] = {
+	const uint32_t values[] = {
 		min - 1, min, min + 1, max - 1, max, max + 1, (min + max) / 2,
-		0, -1, INT32_MAX, INT32_MIN, UINT32_MAX, (int32_t)chance(f),
+		0, INT32_MAX, INT32_MIN, UINT32_MAX, chance(f),
 	};
 
 	return values[below(f, ARRAY_SIZE(values))];
 }
 
 static size_t put_tunable(struct fuzz *f, size_t at, const struct tunable *t,
-			  int64_t *value)
+			  uint32_t *value)
 {
-	uint32_t low;
-
 	*value = some_value(f, t->min, t->max);
 	/* Off now and then only, or there would never be a map. */
 	if (t->attr == CFPH_A_ENABLE && !*value)
 		*value = below(f, 4) > 0;
-	low = *value;
-	*value = t->min < 0 ? (int64_t)(int32_t)low : (int64_t)low;
-	return put(f, at, t->attr, &low, sizeof(low));
+	return put(f, at, t->attr, value, sizeof(*value));
 }
 
 /* --- probes --- */
@@ -194,27 +185,28 @@ static size_t probe_range(struct fuzz *f, struct probe *p)
 {
 	const struct tunable *t = &tunables[below(f, ARRAY_SIZE(tunables))];
 	size_t at = begin(f, 0, CFPH_CMD_SET, NLM_F_ACK);
+	uint32_t value;
 
-	at = put_tunable(f, at, t, &p->value);
+	at = put_tunable(f, at, t, &value);
 	p->what = t->name;
-	p->right = p->value < t->min || p->value > t->max ?
-		   -ERANGE : for_root(f, 0);
+	p->value = value;
+	p->right = value < t->min || value > t->max ? -ERANGE : for_root(f, 0);
 	return finish(f, 0, at);
 }
 
-static size_t probe_watermark(struct fuzz *f, struct probe *p)
+static size_t probe_cpus(struct fuzz *f, struct probe *p)
 {
-	/* No policy can know how much memory there is. */
-	static const uint64_t values[] = {
-		0, 1, 1024, 1ULL << 42, INT64_MAX, 1ULL << 63, UINT64_MAX,
+	/* No policy can know which there are; the first one always is. */
+	static const char * const lists[] = {
+		"0", "", "-", "0-", "one", "4294967295", "0-99999999",
 	};
-	uint64_t value = values[below(f, ARRAY_SIZE(values))];
 	size_t at = begin(f, 0, CFPH_CMD_SET, NLM_F_ACK);
 
-	at = put(f, at, CFPH_A_WATERMARK_KIB, &value, sizeof(value));
-	p->what = "watermark-kib";
-	p->value = value;
-	p->right = for_root(f, value > 1024 ? -EINVAL : 0);
+	p->what = "cpus, the list of number";
+	p->value = below(f, ARRAY_SIZE(lists));
+	p->right = for_root(f, p->value ? -EINVAL : 0);
+	at = put(f, at, CFPH_A_CPUS, lists[p->value],
+		 strlen(lists[p->value]) + 1);
 	return finish(f, 0, at);
 }
 
@@ -270,7 +262,7 @@ static size_t probe_attr(struct fuzz *f, struct probe *p)
 	default:
 		p->what = "bytes behind the attributes";
 		p->value = 1;
-		at = put(f, at, CFPH_A_BUFFERS, &(uint32_t){ 16 }, 4);
+		at = put(f, at, CFPH_A_INTERVAL_MS, &(uint32_t){ 100 }, 4);
 		memset(f->buf + at, 0, 4);
 		return finish(f, 0, at + 1);
 	}
@@ -311,7 +303,7 @@ size_t make_probe(struct fuzz *f, struct probe *p)
 {
 	switch (below(f, 9)) {
 	case 0:
-		return probe_watermark(f, p);
+		return probe_cpus(f, p);
 	case 1:
 		return probe_command(f, p);
 	case 2:
@@ -366,7 +358,7 @@ static size_t put_set(struct fuzz *f, size_t at)
 {
 	size_t end = begin(f, at, CFPH_CMD_SET, NLM_F_ACK);
 	uint64_t attrs = 1 + below(f, 12), noise = below(f, 3);
-	int64_t unused;
+	uint32_t unused;
 
 	while (attrs--) {
 		if (!below(f, 8))

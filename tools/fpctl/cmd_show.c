@@ -57,10 +57,6 @@ static void show_tunable(struct fpc_out *o, const struct fpc_attrs *s,
 		fpc_out_str(o, field->name, text, LINE, field->name, text,
 			    range, blank, unit);
 		break;
-	case FPC_S32:
-		fpc_out_int(o, field->name, (int64_t)value, LINE, field->name,
-			    text, range, blank, unit);
-		break;
 	default:
 		fpc_out_num(o, field->name, value, LINE, field->name, text,
 			    range, blank, unit);

@@ -51,69 +51,25 @@ static bool parse_choice(const struct fpc_field *field, const char *word,
 	return true;
 }
 
-/* How many of the field's unit one of @suffix is, 0 if it cannot be told so. */
-static uint64_t unit_factor(const struct fpc_field *field, const char *suffix)
-{
-	static const struct {
-		const char *unit, *suffix;
-		uint64_t factor;
-	} units[] = {
-		{ "ms", "ms", 1 },	   { "ms", "s", 1000 },
-		{ "KiB", "K", 1 },	   { "KiB", "KiB", 1 },
-		{ "KiB", "M", 1 << 10 },   { "KiB", "MiB", 1 << 10 },
-		{ "KiB", "G", 1 << 20 },   { "KiB", "GiB", 1 << 20 },
-		{ "KiB/s", "K", 1 },	   { "KiB/s", "KiB/s", 1 },
-		{ "KiB/s", "M", 1 << 10 }, { "KiB/s", "MiB/s", 1 << 10 },
-		{ "KiB/s", "G", 1 << 20 }, { "KiB/s", "GiB/s", 1 << 20 },
-	};
-
-	if (!*suffix)
-		return 1;
-	for (unsigned int i = 0; field->unit && i < ARRAY_SIZE(units); i++)
-		if (!strcmp(units[i].unit, field->unit) &&
-		    !strcmp(units[i].suffix, suffix))
-			return units[i].factor;
-	return 0;
-}
-
 /*
- * Decimal or 0x..., with a minus if the field is signed and a unit if it has
- * any; nothing else before or after.  @size comes without the sign; one that is
- * too large comes as UINT64_MAX.
+ * Decimal or 0x..., with "ms" or "s" behind it or nothing, for every number that
+ * can be set is a time in milliseconds.  One that is too large comes as UINT64_MAX.
  */
-static bool parse_number(const struct fpc_field *field, const char *word,
-			 bool *minus, uint64_t *size)
+static bool parse_number(const char *word, uint64_t *ms)
 {
-	uint64_t factor;
-	bool hex;
+	bool hex = word[0] == '0' && tolower((unsigned char)word[1]) == 'x';
 	char *end;
 
-	*minus = field->kind == FPC_S32 && word[0] == '-';
-	word += *minus;
-	hex = word[0] == '0' && tolower((unsigned char)word[1]) == 'x';
 	/* strtoull() would take spaces, signs and, for base 0, octal. */
 	if (!isdigit((unsigned char)word[0]) ||
 	    (hex && !isxdigit((unsigned char)word[2])))
 		return false;
-	*size = strtoull(word, &end, hex ? 16 : 10);
-	factor = unit_factor(field, end);
-	if (!factor)
+	*ms = strtoull(word, &end, hex ? 16 : 10);
+	if (!strcmp(end, "s"))
+		*ms = *ms > UINT64_MAX / 1000 ? UINT64_MAX : *ms * 1000;
+	else if (*end && strcmp(end, "ms"))
 		return false;
-	*size = *size > UINT64_MAX / factor ? UINT64_MAX : *size * factor;
 	return true;
-}
-
-/* The largest number that fits into the attribute. */
-static uint64_t limit(const struct fpc_field *field, bool minus)
-{
-	switch (field->kind) {
-	case FPC_U64:
-		return UINT64_MAX - 1; /* UINT64_MAX: see parse_number() */
-	case FPC_S32:
-		return (uint64_t)INT32_MAX + minus;
-	default:
-		return UINT32_MAX;
-	}
 }
 
 /* NULL, or what is wrong with @word. */
@@ -121,7 +77,6 @@ static const char *parse_value(const struct fpc_field *field, const char *word,
 			       struct fpc_attrs *attrs)
 {
 	uint64_t value = 0;
-	bool minus;
 
 	if (field->kind == FPC_STRING) {
 		if (!fpc_put_data(attrs, field->attr, word, strlen(word)))
@@ -132,12 +87,10 @@ static const char *parse_value(const struct fpc_field *field, const char *word,
 		if (!parse_choice(field, word, &value))
 			return "not one of";
 	} else {
-		if (!parse_number(field, word, &minus, &value))
+		if (!parse_number(word, &value))
 			return "not a number,";
-		if (value > limit(field, minus))
+		if (value > UINT32_MAX) /* what the attribute can carry */
 			return "out of range,";
-		if (minus)
-			value = -value;
 	}
 	fpc_put(attrs, field->attr, value);
 	return NULL;

@@ -92,10 +92,6 @@ static const struct fpc_choice events[] = {
 	[CFPH_EVENT_STOP] = { "stop", "the migration is over" },
 	[CFPH_EVENT_STALL] = { "stall",
 			       "the host has returned no buffer, the thread waits for one; told once until a pass has come to its end" },
-	[CFPH_EVENT_WATERMARK] = { "watermark",
-				   "free memory is below the watermark; passes are suspended" },
-	[CFPH_EVENT_RESUME] = { "resume",
-				"free memory is above the watermark again" },
 	[CFPH_EVENT_REFUSE] = { "refuse",
 				"something that the host or the system wants is refused; see text" },
 };
@@ -164,53 +160,12 @@ static const struct fpc_field status_fields[] = {
 	  .kind = FPC_U64,
 	  .unit = "bytes",
 	  .doc = "Memory taken by the fixed pool of message buffers." },
-	{ .attr = CFPH_A_MIN_ORDER,
-	  .name = "min-order",
-	  .kind = FPC_U32,
-	  .settable = true,
-	  .max = 9,
-	  .doc = "Smallest free block, as a power of two of pages, that a delta reports. The map that the host reads at each round always has all. Default 0." },
-	{ .attr = CFPH_A_BUFFERS,
-	  .name = "buffers",
-	  .kind = FPC_U32,
-	  .unit = "messages",
-	  .settable = true,
-	  .min = 1,
-	  .max = 16,
-	  .doc = "Messages that may be on their way to the host at the same time. Default 16, which is all that there are." },
-	{ .attr = CFPH_A_BATCH,
-	  .name = "batch",
-	  .kind = FPC_U32,
-	  .unit = "chunks",
-	  .settable = true,
-	  .min = 16,
-	  .max = 65536,
-	  .doc = "Chunks (2 MiB) that a pass looks at before it lets others have the map. Default 1024." },
 	{ .attr = CFPH_A_CPUS,
 	  .name = "cpus",
 	  .kind = FPC_STRING,
 	  .settable = true,
 	  .hint = "a list like 0-3,8",
 	  .doc = "CPUs that the thread may run on, a list like 0-3,8. Default all, but for those that are isolated." },
-	{ .attr = CFPH_A_NICE,
-	  .name = "nice",
-	  .kind = FPC_S32,
-	  .settable = true,
-	  .min = CFPH_NICE_MIN,
-	  .max = CFPH_NICE_MAX,
-	  .doc = "Nice value of the thread. Default -20." },
-	{ .attr = CFPH_A_WATERMARK_KIB,
-	  .name = "watermark-kib",
-	  .kind = FPC_U64,
-	  .unit = "KiB",
-	  .settable = true,
-	  .doc = "Free memory in KiB below which passes are suspended, all RAM at most; 0, the default, means the sum of the min watermarks of all zones." },
-	{ .attr = CFPH_A_RATE_KIBPS,
-	  .name = "rate-kibps",
-	  .kind = FPC_U32,
-	  .unit = "KiB/s",
-	  .settable = true,
-	  .doc = "KiB of messages per second that passes do not exceed on average; 0, the default, means no limit. What the host waits for is not limited." },
 	{ .attr = CFPH_A_KEEP,
 	  .name = "keep",
 	  .kind = FPC_ENUM,
@@ -259,10 +214,6 @@ static const struct fpc_field stats_fields[] = {
 		"Times the transport went away (device reset, unbind, suspend)."),
 	COUNTER(REFUSED, "refused", NULL,
 		"Times a map was refused, to a device that offers the feature or to a migration that begins; the reason is in get."),
-	COUNTER(LOW_MEMORY, "low-memory", NULL,
-		"Passes suspended because free memory was below the watermark."),
-	COUNTER(THROTTLED, "throttled", NULL,
-		"Times the thread slept because of the rate limit."),
 };
 
 /* A line for each attribute that is only ever read. */
@@ -394,14 +345,9 @@ const char *fpc_choice_doc(const struct fpc_field *field, uint64_t value)
 const char *fpc_field_text(const struct fpc_field *field,
 			   const struct fpc_attrs *a, char buf[FPC_NAME_MAX])
 {
-	uint64_t value = a->value[field->attr];
-
 	if (field->kind == FPC_STRING)
 		return fpc_data(a, field->attr);
-	if (field->kind != FPC_S32)
-		return fpc_choice_name(field, value, buf);
-	snprintf(buf, FPC_NAME_MAX, "%" PRId64, (int64_t)value);
-	return buf;
+	return fpc_choice_name(field, a->value[field->attr], buf);
 }
 
 void fpc_field_range(const struct fpc_field *field, char *buf, unsigned int n)
@@ -410,10 +356,8 @@ void fpc_field_range(const struct fpc_field *field, char *buf, unsigned int n)
 
 	if (field->kind == FPC_STRING)
 		snprintf(buf, n, "%s", field->hint);
-	else if (!field->nr_choices && !field->max)
-		snprintf(buf, n, "%" PRId64 " or more", field->min);
 	else if (!field->nr_choices)
-		snprintf(buf, n, "%" PRId64 "..%" PRId64, field->min,
+		snprintf(buf, n, "%" PRIu32 "..%" PRIu32, field->min,
 			 field->max);
 	else
 		buf[0] = '\0';

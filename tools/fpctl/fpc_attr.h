@@ -39,7 +39,6 @@ struct fpc_attrs {
 enum fpc_kind {
 	FPC_U32,
 	FPC_U64,
-	FPC_S32, /* sign-extended into fpc_attrs.value */
 	FPC_STRING,
 	FPC_BYTES,
 	FPC_BOOL, /* a u32 that is 0 or 1, typed and shown as off or on */
@@ -57,7 +56,7 @@ struct fpc_field {
 	bool settable;
 	const char *name;
 	const char *unit; /* for people; NULL if it has none */
-	int64_t min, max; /* if settable; max 0: as large as the type */
+	uint32_t min, max; /* if settable and no FPC_STRING */
 	const char *hint; /* what a settable FPC_STRING looks like */
 	const struct fpc_choice *choices; /* FPC_BOOL, FPC_ENUM: by value */
 	unsigned int nr_choices;

@@ -22,7 +22,6 @@ struct fpc_nl_error {
 	uint16_t attr; /* attribute that the kernel blames, 0 = none */
 	uint16_t missing; /* attribute that the kernel misses, 0 = none */
 	bool range; /* the kernel has told the range of @attr: */
-	bool is_signed; /* @min and @max are int64_t */
 	uint64_t min, max;
 	/*
 	 * The kernel's own words (extack), or libnl's if err is 0.  With code

@@ -125,12 +125,6 @@ void fpc_out_num(struct fpc_out *o, const char *key, uint64_t value,
 	OUT(o, key, text, printf("%" PRIu64, value));
 }
 
-void fpc_out_int(struct fpc_out *o, const char *key, int64_t value,
-		 const char *text, ...)
-{
-	OUT(o, key, text, printf("%" PRId64, value));
-}
-
 void fpc_out_milli(struct fpc_out *o, const char *key, uint64_t value,
 		   const char *text, ...)
 {

@@ -34,8 +34,6 @@ void fpc_out_close(struct fpc_out *o, char bracket);
 /* @text may be NULL: then only JSON shows it. */
 void fpc_out_num(struct fpc_out *o, const char *key, uint64_t value,
 		 const char *text, ...) __attribute__((format(printf, 4, 5)));
-void fpc_out_int(struct fpc_out *o, const char *key, int64_t value,
-		 const char *text, ...) __attribute__((format(printf, 4, 5)));
 /* A fraction, given in thousandths, for no locale may have a say. */
 void fpc_out_milli(struct fpc_out *o, const char *key, uint64_t value,
 		   const char *text, ...) __attribute__((format(printf, 4, 5)));

@@ -38,13 +38,11 @@ static void one_line(char *text)
 			*text = ' ';
 }
 
-/* The range of a number: unsigned or signed, a pair of either. */
+/* The range of a number; those of the family have no sign. */
 static void parse_policy(struct nlattr *nest, struct fpc_nl_error *e)
 {
 	struct nlattr *tb[NL_POLICY_TYPE_ATTR_MAX + 1];
 	static const struct nla_policy policy[NL_POLICY_TYPE_ATTR_MAX + 1] = {
-		[NL_POLICY_TYPE_ATTR_MIN_VALUE_S] = { .type = NLA_U64 },
-		[NL_POLICY_TYPE_ATTR_MAX_VALUE_S] = { .type = NLA_U64 },
 		[NL_POLICY_TYPE_ATTR_MIN_VALUE_U] = { .type = NLA_U64 },
 		[NL_POLICY_TYPE_ATTR_MAX_VALUE_U] = { .type = NLA_U64 },
 	};
@@ -52,14 +50,8 @@ static void parse_policy(struct nlattr *nest, struct fpc_nl_error *e)
 
 	if (nla_parse_nested(tb, NL_POLICY_TYPE_ATTR_MAX, nest, policy) < 0)
 		return;
-	e->is_signed = !!tb[NL_POLICY_TYPE_ATTR_MIN_VALUE_S];
-	if (e->is_signed) {
-		min = tb[NL_POLICY_TYPE_ATTR_MIN_VALUE_S];
-		max = tb[NL_POLICY_TYPE_ATTR_MAX_VALUE_S];
-	} else {
-		min = tb[NL_POLICY_TYPE_ATTR_MIN_VALUE_U];
-		max = tb[NL_POLICY_TYPE_ATTR_MAX_VALUE_U];
-	}
+	min = tb[NL_POLICY_TYPE_ATTR_MIN_VALUE_U];
+	max = tb[NL_POLICY_TYPE_ATTR_MAX_VALUE_U];
 	if (!min || !max)
 		return;
 	e->range = true;
@@ -163,9 +155,6 @@ static int parse_one(const struct fpc_field *f, struct nlattr *nla,
 	case FPC_U64:
 		fpc_put(attrs, f->attr, nla_get_u64(nla));
 		return 0;
-	case FPC_S32:
-		fpc_put(attrs, f->attr, (int64_t)(int32_t)nla_get_u32(nla));
-		return 0;
 	case FPC_STRING: /* with a NUL or without */
 		len = strnlen(nla_data(nla), len);
 		if (!fpc_put_data(attrs, f->attr, nla_data(nla), len))
@@ -216,9 +205,7 @@ int fpc_build_attrs(struct nl_msg *msg, const struct fpc_table *table,
 
 		if (!fpc_have(attrs, f->attr))
 			continue;
-		if (f->kind == FPC_U64)
-			rc = nla_put_u64(msg, f->attr, attrs->value[f->attr]);
-		else if (f->kind == FPC_STRING)
+		if (f->kind == FPC_STRING)
 			rc = nla_put_string(msg, f->attr,
 					    fpc_data(attrs, f->attr));
 		else

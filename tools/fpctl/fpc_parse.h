@@ -29,7 +29,7 @@ void fpc_parse_ack(struct nlmsghdr *nlh, struct nlmsghdr *request,
 void fpc_parse_done(struct nlmsghdr *nlh, struct nlmsghdr *request,
 		    struct fpc_nl_error *e);
 
-/* Append to a request; 0 or a negative NLE_*. */
+/* Append to a request what can be set, u32 and strings; 0 or a negative NLE_*. */
 int fpc_build_attrs(struct nl_msg *msg, const struct fpc_table *table,
 		    const struct fpc_attrs *attrs);
 

@@ -118,14 +118,11 @@ static void range_text(const struct fpc_field *field,
 {
 	if (field && field->nr_choices)
 		snprintf(buf, n, "not known to this kernel");
-	else if (e->range && e->is_signed)
-		snprintf(buf, n, "out of range, %" PRId64 "..%" PRId64,
-			 (int64_t)e->min, (int64_t)e->max);
 	else if (e->range)
 		snprintf(buf, n, "out of range, %" PRIu64 "..%" PRIu64, e->min,
 			 e->max);
 	else if (field && field->max)
-		snprintf(buf, n, "out of range, %" PRId64 "..%" PRId64,
+		snprintf(buf, n, "out of range, %" PRIu32 "..%" PRIu32,
 			 field->min, field->max);
 	else
 		snprintf(buf, n, "out of range");

@@ -9,9 +9,6 @@
 #define CFPH_FAMILY_NAME	"cfph"
 #define CFPH_FAMILY_VERSION	1
 
-#define CFPH_NICE_MIN	-20
-#define CFPH_NICE_MAX	19
-
 /**
  * enum cfph_state - Life of the map.
  * @CFPH_STATE_OFF: no map is kept and the allocator hooks are no-ops
@@ -122,9 +119,6 @@ enum cfph_keep {
  * @CFPH_EVENT_STOP: the migration is over
  * @CFPH_EVENT_STALL: the host has returned no buffer, the thread waits for
  *   one; told once until a pass has come to its end
- * @CFPH_EVENT_WATERMARK: free memory is below the watermark; passes are
- *   suspended
- * @CFPH_EVENT_RESUME: free memory is above the watermark again
  * @CFPH_EVENT_REFUSE: something that the host or the system wants is refused;
  *   see text
  */
@@ -134,8 +128,6 @@ enum cfph_event {
 	CFPH_EVENT_ROUND,
 	CFPH_EVENT_STOP,
 	CFPH_EVENT_STALL,
-	CFPH_EVENT_WATERMARK,
-	CFPH_EVENT_RESUME,
 	CFPH_EVENT_REFUSE,
 
 	/* private: */
@@ -156,13 +148,7 @@ enum {
 	CFPH_A_MAP_BYTES,
 	CFPH_A_BUFFER_BYTES,
 	CFPH_A_PAD,
-	CFPH_A_MIN_ORDER,
-	CFPH_A_BUFFERS,
-	CFPH_A_BATCH,
 	CFPH_A_CPUS,
-	CFPH_A_NICE,
-	CFPH_A_WATERMARK_KIB,
-	CFPH_A_RATE_KIBPS,
 	CFPH_A_KEEP,
 
 	__CFPH_A_MAX,
@@ -188,8 +174,6 @@ enum {
 	CFPH_A_STATS_PASS_NS,
 	CFPH_A_STATS_RESETS,
 	CFPH_A_STATS_REFUSED,
-	CFPH_A_STATS_LOW_MEMORY,
-	CFPH_A_STATS_THROTTLED,
 	CFPH_A_STATS_PAD,
 
 	__CFPH_A_STATS_MAX,

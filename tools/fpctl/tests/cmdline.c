@@ -215,7 +215,7 @@ static bool run_random(unsigned int lines)
 		"--jso",       "%s%n%s%n",     "stats --watch",
 		"monitor",     "map",	       "zone",
 		"save file",   "restore conf", "--raw raw",
-		"nice",	       "cpus",	       "-5"
+		"keep",	       "cpus",	       "-5"
 	};
 	uint32_t seed = 1;
 

@@ -56,9 +56,7 @@ extern const unsigned int nr_rows_get, nr_rows_set, nr_rows_list, nr_rows_main;
 	"scan-ns                1234567  (1.234 ms)\n" \
 	"pass-ns                    999\n"             \
 	"resets                       0\n"             \
-	"refused                      0\n"             \
-	"low-memory                   0\n"             \
-	"throttled                    0\n"
+	"refused                      0\n"
 
 #define ABSENT .open = { .code = FPC_EXIT_ABSENT, .text = "Object not found" }
 #define REFUSED(...) .answer = { .code = FPC_EXIT_REFUSED, __VA_ARGS__ }

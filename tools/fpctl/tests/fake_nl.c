@@ -103,9 +103,6 @@ static void record(const struct fpc_nl *nl, uint8_t command,
 		if (f->kind == FPC_STRING)
 			dprintf(fake_nl.sent_fd, " %s=%s", f->name,
 				fpc_data(request, f->attr));
-		else if (f->kind == FPC_S32)
-			dprintf(fake_nl.sent_fd, " %s=%" PRId64, f->name,
-				(int64_t)request->value[f->attr]);
 		else
 			dprintf(fake_nl.sent_fd, " %s=%" PRIu64, f->name,
 				request->value[f->attr]);

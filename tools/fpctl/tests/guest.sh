@@ -90,7 +90,7 @@ nobody="start-stop-daemon -S -c 65534:65534 -x $fpctl --"
 range="10..10000 (kernel: integer out of range)"
 
 echo "KTAP version 1"
-echo "1..74"
+echo "1..67"
 
 cpus=$("$fpctl" -j | sed 's/.*"cpus":"\([^"]*\)".*/\1/')
 ok "the default command works"
@@ -98,8 +98,8 @@ ok "show" show
 grep -q '^state  *ready$' "$tmp/out" || grep -q '^reason  *[a-z-]*: ' "$tmp/out"
 result $? "show says ready, or why not"
 ok "stats" stats
-[ "$(grep -c '^[a-z-]*  *[0-9]' "$tmp/out")" = 20 ]
-result $? "stats has its 20 counters"
+[ "$(grep -c '^[a-z-]*  *[0-9]' "$tmp/out")" = 18 ]
+result $? "stats has its 18 counters"
 ok "JSON" -j stats
 
 ok "set all at once" set enable on interval-ms 50 drain round
@@ -141,47 +141,36 @@ fi
 
 # --- all tunables -----------------------------------------------------------
 run "$fpctl" show
-[ "$(grep -c '^[a-z-]*  *[^ ]*  *(.*)$' "$tmp/out")" = 11 ]
-result $? "show has eleven tunables, each with its range"
-ok "set all the others" set min-order 2 buffers 8 batch 64 cpus 0 nice -5 \
-	watermark-kib 4M rate-kibps 1MiB/s
-json min-order 2
-json buffers 8
-json batch 64
+[ "$(grep -c '^[a-z-]*  *[^ ]*  *(.*)$' "$tmp/out")" = 5 ]
+result $? "show has five tunables, each with its range"
+ok "set the others" set cpus 0 keep migration
 json cpus '"0"'
-json nice -5
-json watermark-kib 4096
-json rate-kibps 1024
-refused 2 "set nice -21: out of range, -20..19 (kernel: integer out of range)" \
-	"$fpctl" set nice -21
-refused 2 "set nice 20: out of range, -20..19 (kernel: integer out of range)" \
-	"$fpctl" set batch 99 nice 20
-json batch 64
-refused 2 "set min-order 10: out of range, 0..9 (kernel: integer out of range)" \
-	"$fpctl" set min-order 10
-refused 2 "set buffers 0: out of range, 1..16 (kernel: integer out of range)" \
-	"$fpctl" set buffers 0
-refused 2 "set batch 15: out of range, 16..65536 (kernel: integer out of range)" \
-	"$fpctl" set batch 15
+json keep '"migration"'
 run "$fpctl" set drain off cpus 4-x
 rc=$?
 [ $rc = 2 ] && grep -q '^fpctl: set cpus 4-x: .* (kernel: .*)$' "$tmp/err"
 result $? "a list of CPUs that is none is refused by its name"
 json drain '"round"'
+run "$fpctl" set keep always cpus 99999
+rc=$?
+[ $rc = 2 ] && grep -q '^fpctl: set cpus 99999: .* (kernel: .*beyond.*)$' "$tmp/err"
+result $? "CPUs that there cannot be are refused"
+json keep '"migration"'
 
 # --- save, restore ----------------------------------------------------------
 ok "save" save "$tmp/conf"
-ok "the defaults" set enable on interval-ms 100 drain start min-order 0 \
-	buffers 16 batch 1024 nice -20 watermark-kib 0 rate-kibps 0 keep always
-json nice -20
+ok "the defaults" set enable on interval-ms 100 drain start cpus "$cpus" \
+	keep always
+json keep '"always"'
 ok "restore" restore "$tmp/conf"
-json nice -5
-json cpus '"0"'
+json interval-ms 10000
 json drain '"round"'
-printf '# two\nnice = 6\ninterval-ms = 5\n' >"$tmp/bad"
+json cpus '"0"'
+json keep '"migration"'
+printf '# two\nkeep = always\ninterval-ms = 5\n' >"$tmp/bad"
 refused 2 "restore $tmp/bad:3: interval-ms = 5: out of range, $range" \
 	"$fpctl" restore "$tmp/bad"
-json nice -5
+json keep '"migration"'
 
 # --- stats zone, stats --watch ----------------------------------------------
 ok "stats zone" stats zone
@@ -194,6 +183,7 @@ end TERM $!
 result $? "SIGTERM ends it, with exit code 0"
 
 # --- map --------------------------------------------------------------------
+ok "keep the map" set keep always
 ready
 result $? "the map gets ready"
 ok "map" map
@@ -266,13 +256,7 @@ ok "the defaults again" restore - <<EOF
 enable = on
 interval-ms = 100
 drain = start
-min-order = 0
-buffers = 16
-batch = 1024
 cpus = $cpus
-nice = -20
-watermark-kib = 0
-rate-kibps = 0
 keep = always
 EOF
 exit $failed

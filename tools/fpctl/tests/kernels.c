@@ -70,8 +70,7 @@ const struct fpc_attrs counters = {
 
 /* As new as we are. */
 const struct fpc_attrs tuned = {
-	.have = ALL_STATUS | A(MIN_ORDER) | A(BUFFERS) | A(BATCH) | A(CPUS) |
-		A(NICE) | A(WATERMARK_KIB) | A(RATE_KIBPS) | A(KEEP),
+	.have = ALL_STATUS | A(CPUS) | A(KEEP),
 	.value = { [CFPH_A_STATE] = CFPH_STATE_READY,
 		   [CFPH_A_ENABLE] = 1,
 		   [CFPH_A_INTERVAL_MS] = 100,
@@ -82,13 +81,7 @@ const struct fpc_attrs tuned = {
 		   [CFPH_A_FREE_PAGES] = 468480,
 		   [CFPH_A_MAP_BYTES] = 65536,
 		   [CFPH_A_BUFFER_BYTES] = 262144,
-		   [CFPH_A_MIN_ORDER] = 2,
-		   [CFPH_A_BUFFERS] = 16,
-		   [CFPH_A_BATCH] = 1024,
 		   [CFPH_A_CPUS] = 5,
-		   [CFPH_A_NICE] = -20,
-		   [CFPH_A_WATERMARK_KIB] = 65536,
-		   [CFPH_A_RATE_KIBPS] = 0,
 		   [CFPH_A_KEEP] = CFPH_KEEP_ALWAYS },
 	.used = 6,
 	.data = "0-3,8",

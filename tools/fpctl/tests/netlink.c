@@ -154,7 +154,7 @@ static void t_dump(void)
 #define NUMBER 42
 
 static const struct fpc_field ctrl_fields[] = {
-	{ .attr = A_CTRL_NUMBER, .kind = FPC_S32, .name = "number" },
+	{ .attr = A_CTRL_NUMBER, .kind = FPC_U32, .name = "number" },
 	{ .attr = A_CTRL_TEXT, .kind = FPC_STRING, .name = "text" },
 };
 static const struct fpc_table ctrl = { ctrl_fields, 2, A_CTRL_TEXT };
@@ -168,7 +168,7 @@ static void see(const struct fpc_attrs *event, void *arg)
 	struct seen *seen = arg;
 
 	seen->all++;
-	if ((int64_t)event->value[A_CTRL_NUMBER] == -NUMBER &&
+	if (event->value[A_CTRL_NUMBER] == NUMBER &&
 	    !strcmp(fpc_data(event, A_CTRL_TEXT), "two lines"))
 		seen->good++;
 }
@@ -180,7 +180,7 @@ static bool send_event(int fd)
 		struct nlmsghdr nlh;
 		struct genlmsghdr genl;
 		struct nlattr number;
-		int32_t value;
+		uint32_t value;
 		struct nlattr text;
 		char chars[12]; /* no NUL, and a character that must go */
 	} event = {
@@ -188,7 +188,7 @@ static bool send_event(int fd)
 			 .nlmsg_type = GENL_ID_CTRL },
 		.genl = { .cmd = CTRL_CMD_NEWFAMILY, .version = 1 },
 		.number = { .nla_len = 8, .nla_type = A_CTRL_NUMBER },
-		.value = -NUMBER,
+		.value = NUMBER,
 		.text = { .nla_len = 13, .nla_type = A_CTRL_TEXT },
 		.chars = "two\nlines",
 	};
@@ -222,7 +222,7 @@ static void t_join(struct fpc_nl *events, int fd)
 	result(poll(&poll_fd, 1, 0) == 1, "an event makes it readable", &e);
 	fpc_nl_events(events, &ctrl, see, &seen, &e);
 	result(!e.code && seen.all == 2 && seen.good == 2,
-	       "two events: signed number, string without NUL", &e);
+	       "two events: number, string without NUL", &e);
 
 	flood(fd);
 	seen = (struct seen){ 0 };

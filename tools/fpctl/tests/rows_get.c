@@ -93,13 +93,7 @@ const struct row rows_get[] = {
 		 "enable         on        (off, on)\n"
 		 "interval-ms    100       (10..10000 ms)\n"
 		 "drain          start     (off, start, round)\n"
-		 "min-order      2         (0..9)\n"
-		 "buffers        16        (1..16 messages)\n"
-		 "batch          1024      (16..65536 chunks)\n"
 		 "cpus           0-3,8     (a list like 0-3,8)\n"
-		 "nice           -20       (-20..19)\n"
-		 "watermark-kib  65536     (0 or more KiB)\n"
-		 "rate-kibps     0         (0 or more KiB/s)\n"
 		 "keep           always    (always, migration)\n"
 		 "migration      3, round 4\n"
 		 "tracked        2048 MiB (524288 pages), free 1830 MiB\n"
@@ -109,9 +103,8 @@ const struct row rows_get[] = {
 	  .sent = "cfph get\n",
 	  .out = "{\"time-ms\":1795435200000,\"state\":\"ready\",\"reason\":\"none\","
 		 "\"enable\":1,\"interval-ms\":100,\"drain\":\"start\","
-		 "\"min-order\":2,\"buffers\":16,\"batch\":1024,"
-		 "\"cpus\":\"0-3,8\",\"nice\":-20,\"watermark-kib\":65536,"
-		 "\"rate-kibps\":0,\"keep\":\"always\",\"migration-id\":3,\"round\":4,"
+		 "\"cpus\":\"0-3,8\",\"keep\":\"always\","
+		 "\"migration-id\":3,\"round\":4,"
 		 "\"tracked-pages\":524288,\"free-pages\":468480,"
 		 "\"map-bytes\":65536,\"buffer-bytes\":262144}\n" },
 

@@ -52,8 +52,6 @@ const struct row rows_list[] = {
 	  "pass-ns                   1049  (0.001 ms)\n"
 	  "resets                      50        100.0/s\n"
 	  "refused                     50        100.0/s\n"
-	  "low-memory                  50        100.0/s\n"
-	  "throttled                   50        100.0/s\n"
 	  "\n"
 	  "migrations                 103        100.0/s\n"
 	  "rounds                     100        100.0/s\n"
@@ -72,9 +70,7 @@ const struct row rows_list[] = {
 	  "scan-ns                1234667  (1.234 ms)\n"
 	  "pass-ns                   1099  (0.001 ms)\n"
 	  "resets                     100        100.0/s\n"
-	  "refused                    100        100.0/s\n"
-	  "low-memory                 100        100.0/s\n"
-	  "throttled                  100        100.0/s\n" },
+	  "refused                    100        100.0/s\n" },
 	{ .line = "stats --watch",
 	  .rc = 1,
 	  .err = "stats --watch: needs a value, 0.1..86400 seconds" },

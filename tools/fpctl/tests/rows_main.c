@@ -4,9 +4,7 @@
  */
 #include "cmdline.h"
 
-#define KEYS                                                          \
-	"interval-ms\ndrain\nmin-order\nbuffers\nbatch\ncpus\nnice\n" \
-	"watermark-kib\nrate-kibps\nkeep\n"
+#define KEYS "interval-ms\ndrain\ncpus\nkeep\n"
 
 const struct row rows_main[] = {
 	/* help, version: they need no kernel */

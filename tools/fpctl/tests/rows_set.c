@@ -4,24 +4,17 @@
  */
 #include "cmdline.h"
 
-#define KEYS \
-	"enable, interval-ms, drain, min-order, buffers, batch, cpus, nice, watermark-kib, rate-kibps, keep"
+#define KEYS "enable, interval-ms, drain, cpus, keep"
 
 #define SAVED_HEAD                                                                  \
 	"# Tunables of continuous free-page hinting, as \"fpctl save\" has found\n" \
 	"# them.  \"fpctl restore\" applies them, fpctl.service does so at boot.\n" \
 	"# fpctl(8) explains them.\n"
-#define SAVED                                                   \
-	SAVED_HEAD "\n# off, on\nenable = on\n"                 \
-		   "\n# 10..10000 ms\ninterval-ms = 100\n"      \
-		   "\n# off, start, round\ndrain = start\n"     \
-		   "\n# 0..9\nmin-order = 2\n"                  \
-		   "\n# 1..16 messages\nbuffers = 16\n"         \
-		   "\n# 16..65536 chunks\nbatch = 1024\n"       \
-		   "\n# a list like 0-3,8\ncpus = 0-3,8\n"      \
-		   "\n# -20..19\nnice = -20\n"                  \
-		   "\n# 0 or more KiB\nwatermark-kib = 65536\n" \
-		   "\n# 0 or more KiB/s\nrate-kibps = 0\n"      \
+#define SAVED                                               \
+	SAVED_HEAD "\n# off, on\nenable = on\n"             \
+		   "\n# 10..10000 ms\ninterval-ms = 100\n"  \
+		   "\n# off, start, round\ndrain = start\n" \
+		   "\n# a list like 0-3,8\ncpus = 0-3,8\n"  \
 		   "\n# always, migration\nkeep = always\n"
 
 const struct row rows_set[] = {
@@ -98,37 +91,16 @@ const struct row rows_set[] = {
 	{ .line = "set interval-ms 5K",
 	  .rc = 1,
 	  .err = "set interval-ms 5K: not a number, 10..10000 ms" },
-	{ .line = "set min-order 4 buffers 8 batch 64 cpus 0-3,8 nice -5 watermark-kib 64M rate-kibps 10MiB/s",
-	  .sent = "cfph set min-order=4 buffers=8 batch=64 cpus=0-3,8 nice=-5 watermark-kib=65536 rate-kibps=10240\n" },
-	{ .line = "set nice 0 watermark-kib 3G rate-kibps 0x10K",
-	  .sent = "cfph set nice=0 watermark-kib=3145728 rate-kibps=16\n" },
-	{ .line = "set nice -21",
-	  .rc = 2,
-	  .sent = "cfph set nice=-21\n",
-	  .err = "set nice -21: out of range, -20..19 (kernel: integer out of range)",
-	  REFUSED(.err = ERANGE, .attr = CFPH_A_NICE, .range = true,
-		  .is_signed = true, .min = -UINT64_C(20), .max = 19,
-		  .text = "integer out of range") },
-	{ .line = "set nice -2147483648",
-	  .sent = "cfph set nice=-2147483648\n" },
-	{ .line = "set nice -2147483649",
+	{ .line = "set interval-ms 2sec",
 	  .rc = 1,
-	  .err = "set nice -2147483649: out of range, -20..19" },
-	{ .line = "set nice --5",
+	  .err = "set interval-ms 2sec: not a number, 10..10000 ms" },
+	{ .line = "set interval-ms 0x10s",
+	  .sent = "cfph set interval-ms=16000\n" },
+	{ .line = "set interval-ms 18446744073709552s",
 	  .rc = 1,
-	  .err = "set nice --5: not a number, -20..19" },
-	{ .line = "set nice 2s",
-	  .rc = 1,
-	  .err = "set nice 2s: not a number, -20..19" },
-	{ .line = "set watermark-kib 18446744073709551615G",
-	  .rc = 1,
-	  .err = "set watermark-kib 18446744073709551615G: out of range, 0 or more KiB" },
-	{ .line = "set rate-kibps 5TiB",
-	  .rc = 1,
-	  .err = "set rate-kibps 5TiB: not a number, 0 or more KiB/s" },
-	{ .line = "set watermark-kib -1",
-	  .rc = 1,
-	  .err = "set watermark-kib -1: not a number, 0 or more KiB" },
+	  .err = "set interval-ms 18446744073709552s: out of range, 10..10000 ms" },
+	{ .line = "set keep migration cpus 0-3,8 drain round interval-ms 20",
+	  .sent = "cfph set interval-ms=20 drain=2 cpus=0-3,8 keep=1\n" },
 	{ .line = "set cpus ''",
 	  .rc = 1,
 	  .err = "set cpus : empty, a list like 0-3,8" },
@@ -141,11 +113,11 @@ const struct row rows_set[] = {
 	  .err = "set cpus 3-x: Invalid argument (kernel: cpus: not a list of CPUs)",
 	  REFUSED(.err = EINVAL, .attr = CFPH_A_CPUS,
 		  .text = "cpus: not a list of CPUs") },
-	{ .line = "set watermark-kib 1 nice 5",
+	{ .line = "set drain off keep always",
 	  .rc = 2,
-	  .sent = "cfph set nice=5 watermark-kib=1\n",
-	  .err = "set nice 5: Invalid argument (kernel: Unknown attribute type)",
-	  REFUSED(.err = EINVAL, .attr = CFPH_A_NICE,
+	  .sent = "cfph set drain=0 keep=0\n",
+	  .err = "set keep always: Invalid argument (kernel: Unknown attribute type)",
+	  REFUSED(.err = EINVAL, .attr = CFPH_A_KEEP,
 		  .text = "Unknown attribute type") },
 	{ .line = "set interval-ms 0x",
 	  .rc = 1,
@@ -229,32 +201,32 @@ const struct row rows_set[] = {
 	/* restore */
 	{ .line = "restore conf",
 	  .conf = SAVED,
-	  .sent = "cfph set enable=1 interval-ms=100 drain=1 min-order=2 buffers=16 batch=1024 cpus=0-3,8 nice=-20 watermark-kib=65536 rate-kibps=0 keep=0\n" },
+	  .sent = "cfph set enable=1 interval-ms=100 drain=1 cpus=0-3,8 keep=0\n" },
 	{ .line = "restore conf",
-	  .conf = "; a comment\n\n \tnice=5\n  drain\t =  off  \r\n#x\ninterval-ms = 2s",
-	  .sent = "cfph set interval-ms=2000 drain=0 nice=5\n" },
+	  .conf = "; a comment\n\n \tcpus=5\n  drain\t =  off  \r\n#x\ninterval-ms = 2s",
+	  .sent = "cfph set interval-ms=2000 drain=0 cpus=5\n" },
 	{ .line = "restore conf", .conf = "# nothing = 1\n" },
 	{ .line = "restore conf", .conf = "" },
 	{ .line = "restore conf",
 	  .rc = 1,
-	  .conf = "nice = 5\ninter-val = 5\n",
+	  .conf = "drain = off\ninter-val = 5\n",
 	  .err = "restore conf:2: inter-val: no such tunable; there are " KEYS },
 	{ .line = "restore conf",
 	  .rc = 1,
-	  .conf = "nice = 5\n\nnice = 6\n",
-	  .err = "restore conf:3: nice: given twice" },
+	  .conf = "interval-ms = 50\n\ninterval-ms = 60\n",
+	  .err = "restore conf:3: interval-ms: given twice" },
 	{ .line = "restore conf",
 	  .rc = 1,
-	  .conf = "nice 5\n",
-	  .err = "restore conf:1: nice 5: not \"key = value\"" },
+	  .conf = "drain off\n",
+	  .err = "restore conf:1: drain off: not \"key = value\"" },
 	{ .line = "restore conf",
 	  .rc = 1,
 	  .conf = "= 5\n",
 	  .err = "restore conf:1: : no such tunable; there are " KEYS },
 	{ .line = "restore conf",
 	  .rc = 1,
-	  .conf = "nice =\n",
-	  .err = "restore conf:1: nice : not a number, -20..19" },
+	  .conf = "interval-ms =\n",
+	  .err = "restore conf:1: interval-ms : not a number, 10..10000 ms" },
 	{ .line = "restore conf",
 	  .rc = 1,
 	  .conf = "state = ready\n",
@@ -268,6 +240,13 @@ const struct row rows_set[] = {
 		  .text = "integer out of range") },
 	{ .line = "restore conf",
 	  .rc = 2,
+	  .conf = "keep = always\n\ncpus = 3-x\n",
+	  .sent = "cfph set cpus=3-x keep=0\n",
+	  .err = "restore conf:3: cpus = 3-x: Invalid argument (kernel: cpus: not a list of CPUs)",
+	  REFUSED(.err = EINVAL, .attr = CFPH_A_CPUS,
+		  .text = "cpus: not a list of CPUs") },
+	{ .line = "restore conf",
+	  .rc = 2,
 	  .conf = "drain = off\n",
 	  .sent = "cfph set drain=0\n",
 	  .err = "restore conf: needs CAP_SYS_ADMIN in the initial user namespace (kernel: Operation not permitted)",
@@ -278,7 +257,7 @@ const struct row rows_set[] = {
 	{ .line = "restore .", .rc = 1, .err = "restore .: Is a directory" },
 	{ .line = "restore conf",
 	  .rc = 3,
-	  .conf = "nice = 5\n",
+	  .conf = "drain = off\n",
 	  .err = "restore conf: " NO_CFPH,
 	  ABSENT },
 	{ .line = "restore a b", .rc = 1, .err = "restore: unexpected \"b\"" },

@@ -18,8 +18,6 @@ except ImportError:
 def expected(spec):
     """What each table entry must be, in the spec's order."""
     enums = {d["name"]: d for d in spec["definitions"] if d["type"] == "enum"}
-    consts = {d["name"]: d["value"] for d in spec["definitions"]
-              if d["type"] == "const"}
     ops = {op["name"]: op for op in spec["operations"]["list"]}
     settable = ops["set"]["do"]["request"]["attributes"]
     replies = {"cfph": ops["get"]["do"]["reply"]["attributes"],
@@ -42,10 +40,9 @@ def expected(spec):
             if group["name"] == "cfph" and attr["name"] in settable:
                 checks = attr.get("checks", {})
                 entry["settable"] = 1
-                lowest = checks.get("min", 0)
-                highest = checks.get("max", max(len(entry["choices"]) - 1, 0))
-                entry["min"] = consts.get(lowest, lowest)
-                entry["max"] = consts.get(highest, highest)
+                entry["min"] = checks.get("min", 0)
+                entry["max"] = checks.get("max",
+                                          max(len(entry["choices"]) - 1, 0))
                 if entry["max"] == 1 and not entry["choices"]:
                     entry["kind"] = "bool"
                     entry["choices"] = [["off", ""], ["on", ""]]

@@ -8,15 +8,14 @@
 #include "fpctl.h"
 
 static const char *const kinds[] = {
-	[FPC_U32] = "u32",	 [FPC_U64] = "u64",	 [FPC_S32] = "s32",
-	[FPC_STRING] = "string", [FPC_BYTES] = "binary", [FPC_BOOL] = "bool",
-	[FPC_ENUM] = "enum",
+	[FPC_U32] = "u32",	[FPC_U64] = "u64",   [FPC_STRING] = "string",
+	[FPC_BYTES] = "binary", [FPC_BOOL] = "bool", [FPC_ENUM] = "enum",
 };
 
 static void print_field(const char *set, const struct fpc_field *f)
 {
 	printf("{\"set\":\"%s\",\"attr\":%u,\"name\":\"%s\",\"kind\":\"%s\","
-	       "\"settable\":%d,\"min\":%" PRId64 ",\"max\":%" PRId64
+	       "\"settable\":%d,\"min\":%" PRIu32 ",\"max\":%" PRIu32
 	       ",\"doc\":\"%s\",\"choices\":[",
 	       set, f->attr, f->name, kinds[f->kind], f->settable, f->min,
 	       f->max, f->doc);

@@ -256,13 +256,7 @@ static void vb_cfph_reclaim(struct vb_cfph *cf)
 		cf->free[cf->nr_free++] = buf;
 }
 
-/* mm/cfph has none now, so what is not on the stack is in the ring. */
-static bool vb_cfph_host_has(const struct vb_cfph *cf, unsigned int most)
-{
-	return cf->nr_used - cf->nr_free >= min(most, cf->nr_used);
-}
-
-static struct cfph_buffer *vb_cfph_get_buffer(void *priv, unsigned int most)
+static struct cfph_buffer *vb_cfph_get_buffer(void *priv)
 {
 	struct vb_cfph *cf = priv;
 
@@ -271,10 +265,10 @@ static struct cfph_buffer *vb_cfph_get_buffer(void *priv, unsigned int most)
 	 * Only now does an interrupt help.  The host may have returned a buffer
 	 * before it saw that we want one, and then it sends none: look again.
 	 */
-	if (vb_cfph_host_has(cf, most) && !virtqueue_enable_cb(cf->msg_vq))
+	if (!cf->nr_free && !virtqueue_enable_cb(cf->msg_vq))
 		vb_cfph_reclaim(cf);
 
-	return vb_cfph_host_has(cf, most) ? NULL : cf->free[--cf->nr_free];
+	return cf->nr_free ? cf->free[--cf->nr_free] : NULL;
 }
 
 static void vb_cfph_put_buffer(void *priv, struct cfph_buffer *buf)

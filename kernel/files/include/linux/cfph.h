@@ -31,7 +31,7 @@ struct cfph_buffer {
 /**
  * struct cfph_transport_ops - how mm/cfph reaches the host
  * @get_buffer: hand out a buffer that the host does not hold; NULL if it holds
- *	@most, or all that there are.  Never waits, never allocates.
+ *	all.  Never waits, never allocates.
  * @put_buffer: take an unused buffer back
  * @send: give a filled buffer to the host.  0; or a negative errno when the
  *	device is gone or broken, and then the buffer has been taken back
@@ -42,7 +42,7 @@ struct cfph_buffer {
  * cfph_unregister().
  */
 struct cfph_transport_ops {
-	struct cfph_buffer *(*get_buffer)(void *priv, unsigned int most);
+	struct cfph_buffer *(*get_buffer)(void *priv);
 	void (*put_buffer)(void *priv, struct cfph_buffer *buf);
 	int (*send)(void *priv, struct cfph_buffer *buf);
 	size_t (*buffer_bytes)(void *priv);

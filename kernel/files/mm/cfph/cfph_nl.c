@@ -10,24 +10,12 @@
 
 #include <uapi/linux/cfph.h>
 
-/* Integer value ranges */
-static const struct netlink_range_validation cfph_a_batch_range = {
-	.min	= 16ULL,
-	.max	= 65536ULL,
-};
-
 /* CFPH_CMD_SET - do */
 static const struct nla_policy cfph_set_nl_policy[CFPH_A_KEEP + 1] = {
 	[CFPH_A_ENABLE] = NLA_POLICY_MAX(NLA_U32, 1),
 	[CFPH_A_INTERVAL_MS] = NLA_POLICY_RANGE(NLA_U32, 10, 10000),
 	[CFPH_A_DRAIN] = NLA_POLICY_MAX(NLA_U32, 2),
-	[CFPH_A_MIN_ORDER] = NLA_POLICY_MAX(NLA_U32, 9),
-	[CFPH_A_BUFFERS] = NLA_POLICY_RANGE(NLA_U32, 1, 16),
-	[CFPH_A_BATCH] = NLA_POLICY_FULL_RANGE(NLA_U32, &cfph_a_batch_range),
 	[CFPH_A_CPUS] = { .type = NLA_NUL_STRING, },
-	[CFPH_A_NICE] = NLA_POLICY_RANGE(NLA_S32, CFPH_NICE_MIN, CFPH_NICE_MAX),
-	[CFPH_A_WATERMARK_KIB] = { .type = NLA_U64, },
-	[CFPH_A_RATE_KIBPS] = { .type = NLA_U32, },
 	[CFPH_A_KEEP] = NLA_POLICY_MAX(NLA_U32, 1),
 };
 
@@ -76,7 +64,7 @@ static const struct genl_multicast_group cfph_nl_mcgrps[] = {
 struct genl_family cfph_nl_family __ro_after_init = {
 	.name		= CFPH_FAMILY_NAME,
 	.version	= CFPH_FAMILY_VERSION,
-	.netnsok	= true,
+	.netnsok	= false,
 	.parallel_ops	= true,
 	.module		= THIS_MODULE,
 	.split_ops	= cfph_nl_ops,

@@ -25,51 +25,25 @@ struct sk_buff;
  * @enable: 0 or 1
  * @interval_ms: between two passes, 10..10000
  * @drain: enum cfph_drain
- * @min_order: smallest free block that a delta reports, 0..CFPH_CHUNK_SHIFT
- * @buffers: messages that the host may hold at the same time, 1..16
- * @batch: chunks that one step of a pass sends, 16..65536
- * @nice: of the thread, -20..19
- * @rate_kibps: KiB of messages per second, 0 = no limit
  * @keep: enum cfph_keep
- * @watermark_kib: free memory below which there are no passes, 0 = the sum of the
- *	zones' min watermarks
  *
- * None of them can make the map wrong, nor what the host decides on it: they
- * choose when deltas are sent, and how much of the truth is in them.
+ * None of them can make the map wrong, nor what the host decides on it: they choose
+ * whether there is one, and when deltas are sent.
  */
 struct cfph_tunables {
 	u32 enable;
 	u32 interval_ms;
 	u32 drain;
-	u32 min_order;
-	u32 buffers;
-	u32 batch;
-	s32 nice;
-	u32 rate_kibps;
 	u32 keep;
-	u64 watermark_kib;
-};
-
-/* As long as the text of an extended ack of netlink can be. */
-#define CFPH_COMPLAINT_MAX	80
-
-/**
- * struct cfph_complaint - what is wrong with a new value
- * @attr: CFPH_A_* of the tunable
- * @text: its name, the value, and what would be right
- */
-struct cfph_complaint {
-	unsigned int attr;
-	char text[CFPH_COMPLAINT_MAX];
 };
 
 extern const struct cfph_tunables cfph_default_tunables;
 
 int cfph_parse_cpus(const char *list, struct cpumask *cpus,
-		    struct cfph_complaint *complaint);
+		    struct netlink_ext_ack *extack);
 int cfph_set_tunables(const struct cfph_tunables *new,
 		      const struct cpumask *cpus,
-		      struct cfph_complaint *complaint);
+		      struct netlink_ext_ack *extack);
 void cfph_get_tunables(struct cfph_tunables *cur);
 void cfph_get_cpus(struct cpumask *cpus);
 void cfph_thread_place(void);
@@ -126,8 +100,6 @@ struct cfph_info {
  * @pass_ns: what the newest pass took
  * @resets: times the transport went away
  * @refused: times the map was refused to somebody who wanted it
- * @low_memory: passes that were put off because memory was low
- * @throttled: times the thread slept because of the rate limit
  */
 struct cfph_counters {
 	u64 migrations;
@@ -148,8 +120,6 @@ struct cfph_counters {
 	u64 pass_ns;
 	u64 resets;
 	u64 refused;
-	u64 low_memory;
-	u64 throttled;
 };
 
 void cfph_get_info(struct cfph_info *info);
@@ -268,8 +238,7 @@ void cfph_lists_drain(u32 migration_id, u32 round);
 int cfph_thread_run(void);
 void cfph_session_lost(void);
 void cfph_session_drop(void);
-void cfph_session_retune(const struct cfph_tunables *old,
-			 const struct cfph_tunables *new);
+void cfph_session_retune(void);
 
 /* --- commands and wake-ups, mailbox.c --- */
 

@@ -156,53 +156,6 @@ cfph_msg_open_bits(const struct cfph_msg *msg, u64 pfn)
 	return bits;
 }
 
-/* Keep the blocks of 2^order pages that are free as a whole. */
-static unsigned long cfph_word_fold(unsigned long word, unsigned int order)
-{
-	unsigned int k;
-
-	for (k = 0; k < order; k++)
-		word = cfph_word_merge(word, k);
-	while (k--)
-		word |= word << (1U << k);
-	return word;
-}
-
-/**
- * cfph_chunk_fold - leave the small blocks out
- * @bits: bits of a chunk
- * @min_order: smallest block to keep, CFPH_CHUNK_SHIFT at most
- *
- * Cut each run of free pages into aligned blocks that are as large as can be, and
- * mark the pages of those below @min_order as used.  Such a page lies in one of
- * at least @min_order if and only if all pages of its aligned block of exactly
- * @min_order are free, so only these have to be looked at.
- *
- * Bits are only cleared: the host sends pages that it need not, and learns of
- * them at its next look at the map.
- */
-void cfph_chunk_fold(unsigned long bits[CFPH_CHUNK_WORDS],
-		     unsigned int min_order)
-{
-	unsigned int word, i, words;
-	unsigned long all;
-
-	if (min_order < CFPH_WORD_SHIFT) {
-		for (word = 0; min_order && word < CFPH_CHUNK_WORDS; word++)
-			bits[word] = cfph_word_fold(bits[word], min_order);
-		return;
-	}
-
-	words = 1U << (min_order - CFPH_WORD_SHIFT);
-	for (word = 0; word < CFPH_CHUNK_WORDS; word += words) {
-		all = ~0UL;
-		for (i = word; i < word + words; i++)
-			all &= bits[i];
-		for (i = word; i < word + words; i++)
-			bits[i] = all == ~0UL ? all : 0;
-	}
-}
-
 /* How many runs of equal bits are there? */
 static unsigned int cfph_chunk_runs(const unsigned long *bits)
 {

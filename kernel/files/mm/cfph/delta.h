@@ -43,8 +43,6 @@ bool cfph_msg_empty(const struct cfph_msg *msg);
 bool cfph_msg_map(struct cfph_msg *msg, u64 generation, u64 header_addr);
 bool cfph_msg_unmap(struct cfph_msg *msg, u64 generation);
 bool cfph_msg_started(struct cfph_msg *msg);
-void cfph_chunk_fold(unsigned long bits[CFPH_CHUNK_WORDS],
-		     unsigned int min_order);
 bool cfph_msg_chunk(struct cfph_msg *msg, u64 pfn,
 		    const unsigned long bits[CFPH_CHUNK_WORDS]);
 u32 cfph_msg_finish(struct cfph_msg *msg, u16 flags, u64 sequence,

@@ -122,7 +122,6 @@ static long kcfphd_answer_start(void)
 		cfph.counters.migrations++;
 	cfph_session.started = true;
 	cfph_session.phase = CFPH_PHASE_REST;
-	cfph_session.hold = false;
 	cfph_session.next = jiffies;
 	return KCFPHD_AGAIN;
 }
@@ -221,7 +220,6 @@ int cfph_thread_run(void)
 	if (IS_ERR(thread))
 		return PTR_ERR(thread);
 	cfph.thread = thread;
-	set_user_nice(thread, cfph.tunables.nice);
 	cfph_thread_place();
 	wake_up_process(thread);
 	return 0;

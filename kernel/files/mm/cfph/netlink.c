@@ -86,8 +86,8 @@ int cfph_nl_check_admin(const struct sk_buff *skb,
 
 static size_t cfph_nl_info_size(const char *cpus)
 {
-	return 13 * nla_total_size(sizeof(u32)) +
-	       5 * nla_total_size_64bit(sizeof(u64)) +
+	return 8 * nla_total_size(sizeof(u32)) +
+	       4 * nla_total_size_64bit(sizeof(u64)) +
 	       nla_total_size(strlen(cpus) + 1);
 }
 
@@ -97,14 +97,7 @@ static int cfph_nl_fill_tunables(struct sk_buff *reply,
 	if (nla_put_u32(reply, CFPH_A_ENABLE, t->enable) ||
 	    nla_put_u32(reply, CFPH_A_INTERVAL_MS, t->interval_ms) ||
 	    nla_put_u32(reply, CFPH_A_DRAIN, t->drain) ||
-	    nla_put_u32(reply, CFPH_A_MIN_ORDER, t->min_order) ||
-	    nla_put_u32(reply, CFPH_A_BUFFERS, t->buffers) ||
-	    nla_put_u32(reply, CFPH_A_BATCH, t->batch) ||
-	    nla_put_s32(reply, CFPH_A_NICE, t->nice) ||
-	    nla_put_u32(reply, CFPH_A_RATE_KIBPS, t->rate_kibps) ||
-	    nla_put_u32(reply, CFPH_A_KEEP, t->keep) ||
-	    nla_put_u64_64bit(reply, CFPH_A_WATERMARK_KIB, t->watermark_kib,
-			      CFPH_A_PAD))
+	    nla_put_u32(reply, CFPH_A_KEEP, t->keep))
 		return -EMSGSIZE;
 	return 0;
 }
@@ -203,9 +196,7 @@ static int cfph_nl_fill_counters(struct sk_buff *reply, const void *unused)
 	    CFPH_NL_PUT(SCAN_NS, scan_ns) ||
 	    CFPH_NL_PUT(PASS_NS, pass_ns) ||
 	    CFPH_NL_PUT(RESETS, resets) ||
-	    CFPH_NL_PUT(REFUSED, refused) ||
-	    CFPH_NL_PUT(LOW_MEMORY, low_memory) ||
-	    CFPH_NL_PUT(THROTTLED, throttled))
+	    CFPH_NL_PUT(REFUSED, refused))
 		return -EMSGSIZE;
 	return 0;
 }
@@ -242,47 +233,43 @@ static bool cfph_nl_read_tunables(const struct genl_info *info,
 	any |= cfph_nl_read_u32(info, CFPH_A_ENABLE, &t->enable);
 	any |= cfph_nl_read_u32(info, CFPH_A_INTERVAL_MS, &t->interval_ms);
 	any |= cfph_nl_read_u32(info, CFPH_A_DRAIN, &t->drain);
-	any |= cfph_nl_read_u32(info, CFPH_A_MIN_ORDER, &t->min_order);
-	any |= cfph_nl_read_u32(info, CFPH_A_BUFFERS, &t->buffers);
-	any |= cfph_nl_read_u32(info, CFPH_A_BATCH, &t->batch);
-	any |= cfph_nl_read_u32(info, CFPH_A_RATE_KIBPS, &t->rate_kibps);
 	any |= cfph_nl_read_u32(info, CFPH_A_KEEP, &t->keep);
-	if (info->attrs[CFPH_A_NICE]) {
-		t->nice = nla_get_s32(info->attrs[CFPH_A_NICE]);
-		any = true;
-	}
-	if (info->attrs[CFPH_A_WATERMARK_KIB]) {
-		t->watermark_kib =
-			nla_get_u64(info->attrs[CFPH_A_WATERMARK_KIB]);
-		any = true;
-	}
 	return any;
 }
 
-static int cfph_nl_set(struct genl_info *info, struct cpumask *cpus,
-		       struct cfph_complaint *complaint)
+static int cfph_nl_set(struct genl_info *info, const struct cpumask *cpus)
 {
-	struct nlattr *list = info->attrs[CFPH_A_CPUS];
 	struct cfph_tunables tunables;
 	int err;
 
-	if (list) {
-		err = cfph_parse_cpus(nla_data(list), cpus, complaint);
-		if (err)
-			return err;
-	}
-
 	mutex_lock(&cfph_nl_set_lock);
 	cfph_get_tunables(&tunables);
-	if (cfph_nl_read_tunables(info, &tunables) || list) {
-		err = cfph_set_tunables(&tunables, list ? cpus : NULL,
-					complaint);
+	if (cfph_nl_read_tunables(info, &tunables) || cpus) {
+		err = cfph_set_tunables(&tunables, cpus, info->extack);
 	} else {
 		NL_SET_ERR_MSG(info->extack,
 			       "nothing to set: give one tunable or more");
 		err = -EINVAL;
 	}
 	mutex_unlock(&cfph_nl_set_lock);
+	return err;
+}
+
+static int cfph_nl_set_with_cpus(struct genl_info *info)
+{
+	struct nlattr *list = info->attrs[CFPH_A_CPUS];
+	cpumask_var_t cpus;
+	int err;
+
+	if (!zalloc_cpumask_var(&cpus, GFP_KERNEL))
+		return -ENOMEM;
+	err = cfph_parse_cpus(nla_data(list), cpus, info->extack);
+	if (!err)
+		err = cfph_nl_set(info, cpus);
+	/* The policy has checked all that there is beside them. */
+	if (err)
+		NL_SET_BAD_ATTR(info->extack, list);
+	free_cpumask_var(cpus);
 	return err;
 }
 
@@ -295,37 +282,19 @@ static int cfph_nl_set(struct genl_info *info, struct cpumask *cpus,
  */
 int cfph_nl_set_doit(struct sk_buff *skb, struct genl_info *info)
 {
-	struct cfph_complaint complaint = {};
-	cpumask_var_t cpus;
-	int err;
+	int err = cfph_nl_check_admin(skb, info->extack);
 
-	err = cfph_nl_check_admin(skb, info->extack);
 	if (err)
 		return err;
-	if (!zalloc_cpumask_var(&cpus, GFP_KERNEL))
-		return -ENOMEM;
-
-	err = cfph_nl_set(info, cpus, &complaint);
-	if (err && complaint.attr) {
-		NL_SET_ERR_MSG_FMT(info->extack, "%s", complaint.text);
-		NL_SET_BAD_ATTR(info->extack, info->attrs[complaint.attr]);
-	}
-	free_cpumask_var(cpus);
-	return err;
+	if (info->attrs[CFPH_A_CPUS])
+		return cfph_nl_set_with_cpus(info);
+	return cfph_nl_set(info, NULL);
 }
 
 static int __init cfph_nl_init(void)
 {
-	int err;
+	int err = genl_register_family(&cfph_nl_family);
 
-	/*
-	 * There is one map, that of the whole machine, so a container with a
-	 * network namespace of its own has no business with it.  The generator
-	 * knows only "true".
-	 */
-	cfph_nl_family.netnsok = false;
-
-	err = genl_register_family(&cfph_nl_family);
 	if (err)
 		pr_err("cfph: no netlink family (%d): fpctl will not work\n",
 		       err);

@@ -36,45 +36,9 @@ static bool kcfphd_wants_short_lists(void)
 	       cfph_session.round > 1;
 }
 
-static unsigned long kcfphd_watermark_pages(void)
-{
-	unsigned long min_pages = 0;
-	struct zone *zone;
-
-	if (cfph.tunables.watermark_kib)
-		return cfph.tunables.watermark_kib >> (PAGE_SHIFT - 10);
-
-	for_each_populated_zone(zone)
-		min_pages += min_wmark_pages(zone);
-	return min_pages;
-}
-
-/*
- * Every cycle counts for reclaim then; hints do not make memory free.  What has
- * changed stays flagged.
- */
-static bool kcfphd_memory_is_low(void)
-{
-	unsigned long free = global_zone_page_state(NR_FREE_PAGES);
-	unsigned long limit = kcfphd_watermark_pages();
-	bool low = free < limit;
-
-	if (low)
-		cfph.counters.low_memory++;
-	if (low == cfph_session.suspended)
-		return low;
-
-	cfph_session.suspended = low;
-	trace_cfph_watermark(cfph_session.migration_id, cfph_session.round, low,
-			     free, limit);
-	cfph_session_tell(low ? CFPH_EVENT_WATERMARK : CFPH_EVENT_RESUME);
-	return low;
-}
-
-static void kcfphd_rest(bool hold)
+static void kcfphd_rest(void)
 {
 	cfph_session.phase = CFPH_PHASE_REST;
-	cfph_session.hold = hold;
 	cfph_session.next = jiffies +
 			    msecs_to_jiffies(cfph.tunables.interval_ms);
 }
@@ -86,24 +50,17 @@ static void kcfphd_rest(bool hold)
  */
 bool kcfphd_pass_is_due(void)
 {
-	return time_after_eq(jiffies, cfph_session.next) ||
-	       (cfph_session.answer && !cfph_session.hold);
+	return time_after_eq(jiffies, cfph_session.next) || cfph_session.answer;
 }
 
 /**
- * kcfphd_begin_pass - REST -> PASS, unless memory is low
+ * kcfphd_begin_pass - REST -> PASS
  *
  * Return: what the step shall return.
  */
 long kcfphd_begin_pass(void)
 {
 	bool shorten = kcfphd_wants_short_lists();
-
-	cfph_session.chunk = 0;
-	if (kcfphd_memory_is_low()) {
-		kcfphd_rest(true);
-		return KCFPHD_AGAIN;
-	}
 
 	/* First the limit, or what is drained could come back. */
 	if (cfph_lists_shorten(shorten) && shorten)
@@ -113,6 +70,7 @@ long kcfphd_begin_pass(void)
 	cfph_session.drain = false;
 
 	cfph_session.phase = CFPH_PHASE_PASS;
+	cfph_session.chunk = 0;
 	cfph_session.pass_round = cfph_session.round;
 	cfph_session.answering = cfph_session.answer;
 	cfph_session.answer = false;
@@ -161,7 +119,7 @@ static long kcfphd_end_pass(void)
 	cfph.counters.passes++;
 	cfph.counters.pass_ns = cfph_session.pass_ns;
 	kcfphd_trace_pass(true);
-	kcfphd_rest(false);
+	kcfphd_rest();
 	return KCFPHD_AGAIN;
 }
 
@@ -183,7 +141,6 @@ static bool kcfphd_pass_chunk(unsigned long chunk)
 	/* The clearing before the bits: keeps that moment short, with no partner. */
 	smp_mb();
 	cfph_map_copy_chunk(map, chunk, bits);
-	cfph_chunk_fold(bits, cfph.tunables.min_order);
 	if (cfph_msg_chunk(&cfph_session.msg, chunk << CFPH_CHUNK_SHIFT, bits))
 		return true;
 
@@ -191,36 +148,23 @@ static bool kcfphd_pass_chunk(unsigned long chunk)
 	return false;
 }
 
-/* Return: jiffies until the next message may begin, 0 = now. */
-static long kcfphd_throttle(void)
-{
-	u64 ns = 0;
-
-	if (cfph.tunables.rate_kibps)
-		ns = cfph_rate_wait_ns(&cfph_session.rate, ktime_get_ns());
-	if (!ns)
-		return 0;
-
-	cfph.counters.throttled++;
-	trace_cfph_throttle(cfph_session.migration_id, cfph_session.round, ns);
-	return nsecs_to_jiffies(ns) + 1;
-}
+/*
+ * Chunks that one step sends: a leaf's.  Takes some ten microseconds, so that whoever
+ * wants cfph_mutex gets it soon.
+ */
+#define CFPH_PASS_BATCH		CFPH_LEAF_CHUNKS
 
 static long kcfphd_pass_chunks(unsigned long chunks)
 {
 	unsigned int budget;
 
-	for (budget = cfph.tunables.batch; budget; budget--) {
+	for (budget = CFPH_PASS_BATCH; budget; budget--) {
 		unsigned long chunk;
-		long wait;
 
 		chunk = cfph_map_next_changed(cfph.map, cfph_session.chunk);
 		cfph_session.chunk = chunk;
 		if (chunk >= chunks)
 			break;
-		wait = cfph_session.buf ? 0 : kcfphd_throttle();
-		if (wait)
-			return wait;
 		if (!kcfphd_get_buffer())
 			return kcfphd_stall();
 		if (kcfphd_pass_chunk(chunk))

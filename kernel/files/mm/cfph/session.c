@@ -49,8 +49,8 @@ static void cfph_put_buffer(void)
 	cfph_session.buf = NULL;
 }
 
-/* Return: false if the host holds @most buffers, or all that there are. */
-static bool cfph_get_buffer(unsigned int most)
+/* Return: false if the host holds all buffers. */
+static bool cfph_get_buffer(void)
 {
 	struct cfph_buffer *buf;
 
@@ -58,7 +58,7 @@ static bool cfph_get_buffer(unsigned int most)
 
 	if (cfph_session.buf)
 		return true;
-	buf = cfph.ops->get_buffer(cfph.priv, most);
+	buf = cfph.ops->get_buffer(cfph.priv);
 	if (!buf)
 		return false;
 	if (WARN_ON_ONCE(buf->size < CFPH_MSG_MIN)) {
@@ -73,9 +73,7 @@ static bool cfph_get_buffer(unsigned int most)
 /* Like cfph_get_buffer(); if false, the thread is woken when there is one. */
 bool kcfphd_get_buffer(void)
 {
-	unsigned int most = cfph.tunables.buffers;
-
-	if (cfph_get_buffer(most))
+	if (cfph_get_buffer())
 		return true;
 
 	/*
@@ -83,14 +81,14 @@ bool kcfphd_get_buffer(void)
 	 * now, one that comes back later wakes us: cfph_buffer_returned().
 	 */
 	cfph_mail_starved();
-	return cfph_get_buffer(most);
+	return cfph_get_buffer();
 }
 
 /**
  * kcfphd_stall - there is no buffer
  *
- * Listeners hear of it once until a pass has come to its end: with a small limit
- * on buffers, each message may have to wait for the one before.
+ * Listeners hear of it once until a pass has come to its end: each message of it
+ * may have to wait for the one before.
  *
  * Return: what the step shall return.
  */
@@ -127,8 +125,6 @@ void cfph_session_begin(u32 migration_id)
 	cfph_session.started = false;
 	cfph_session.answer = false;
 	cfph_session.stalled = false;
-	cfph_session.suspended = false;
-	cfph_session.rate = (struct cfph_rate) {};
 	cfph_session.drain = cfph.tunables.drain != CFPH_DRAIN_OFF;
 }
 
@@ -188,10 +184,6 @@ bool cfph_ship(u16 flags)
 		return false;
 	}
 
-	/* Only deltas are limited: the rest is short, and comes first. */
-	if (cfph.tunables.rate_kibps && cfph_session.phase == CFPH_PHASE_PASS)
-		cfph_rate_charge(&cfph_session.rate, cfph.tunables.rate_kibps,
-				 msg->used, ktime_get_ns());
 	counters->messages++;
 	counters->message_bytes += msg->used;
 	counters->chunks += msg->chunks;
@@ -224,8 +216,7 @@ void cfph_session_lost(void)
 	if (cfph_session.phase != CFPH_PHASE_IDLE)
 		cfph_session.phase = CFPH_PHASE_START;
 
-	/* All that there are: this one is not a matter of load. */
-	if (!generation || !cfph_get_buffer(UINT_MAX))
+	if (!generation || !cfph_get_buffer())
 		return;
 	cfph_msg_unmap(&cfph_session.msg, generation);
 	if (cfph_ship(0))
@@ -248,29 +239,18 @@ void cfph_session_drop(void)
 
 /**
  * cfph_session_retune - the administrator has set something
- * @old: what held until now
- * @new: what holds now
  *
- * Sees to it that nothing goes on waiting for what was set before: for a pass that
- * was far away, for memory that was thought low, or for a debt at another rate.
+ * Sees to it that nothing goes on waiting for a pass that was far away.
  *
  * Context: cfph_mutex held.
  */
-void cfph_session_retune(const struct cfph_tunables *old,
-			 const struct cfph_tunables *new)
+void cfph_session_retune(void)
 {
-	unsigned long soon = jiffies + msecs_to_jiffies(new->interval_ms);
+	unsigned long soon = jiffies + msecs_to_jiffies(cfph.tunables.interval_ms);
 
 	lockdep_assert_held(&cfph_mutex);
 
-	if (old->rate_kibps != new->rate_kibps)
-		cfph_session.rate = (struct cfph_rate) {};
-	if (cfph_session.phase != CFPH_PHASE_REST)
-		return;
-	if (old->watermark_kib != new->watermark_kib && cfph_session.hold) {
-		cfph_session.hold = false;
-		soon = jiffies;
-	}
-	if (time_after(cfph_session.next, soon))
+	if (cfph_session.phase == CFPH_PHASE_REST &&
+	    time_after(cfph_session.next, soon))
 		cfph_session.next = soon;
 }

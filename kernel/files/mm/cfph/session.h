@@ -13,7 +13,6 @@
 
 #include "delta.h"
 #include "common.h"
-#include "rate.h"
 
 /* What a step returns: go on at once, or sleep until something happens. */
 #define KCFPHD_AGAIN		0L
@@ -52,11 +51,8 @@ struct cfph_session {
 	bool drain;		/* drain the per-cpu lists before the next pass */
 	bool answer;		/* a ROUND wants a pass */
 	bool stalled;		/* there has been no buffer since the last pass */
-	bool suspended;		/* free memory is below the watermark */
-	struct cfph_rate rate;	/* of the messages of passes */
 
 	unsigned long next;	/* jiffies of the next pass */
-	bool hold;		/* not before that, even for a ROUND */
 	unsigned long chunk;	/* where the pass goes on */
 	u32 pass_round;		/* @round when it began */
 	bool answering;		/* it answers a ROUND: PASS_END is a must */

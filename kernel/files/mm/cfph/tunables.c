@@ -2,15 +2,14 @@
 /*
  * Continuous free-page hinting: what an administrator may set.
  *
- * Checks new values, all of them before the first is used, and applies them.  Knows
- * the limits and where the thread may run; must not know attributes' encoding,
- * nor what the values are good for.
+ * Holds the defaults, applies new values, and puts the thread where it may run.
+ * The ranges are the netlink policy's, and so is their check; what the values are
+ * good for is known where they are used.
  *
  * Why no value can hurt a migration that runs: the map and its header page do not
- * depend on any of them, but for "enable", which takes the map away in the order
- * that cfph_down() gives reasons for.  The rest decides when deltas are sent and
- * whether they understate what is free.  A delta that comes late, or never, or says
- * "used" of a free page, makes the host send a page that it need not.
+ * depend on any of them, but for "enable" and "keep", which take the map away in the
+ * order that cfph_down() gives reasons for.  The rest decides when deltas are sent.
+ * A delta that comes late, or never, makes the host send a page that it need not.
  *
  * Locks: values are read and written under cfph_mutex, like the rest of struct
  * cfph_control.  The hotplug callback runs under cpu_hotplug_lock, which nests
@@ -22,115 +21,45 @@
 #include <linux/cpuhotplug.h>
 #include <linux/cpumask.h>
 #include <linux/init.h>
-#include <linux/mm.h>
+#include <linux/netlink.h>
 #include <linux/sched.h>
 #include <linux/sched/isolation.h>
-#include <linux/sched/prio.h>
 
 #include "common.h"
 
+/* Why these: Documentation/mm/cfph/design.rst, "Tunables". */
 const struct cfph_tunables cfph_default_tunables = {
 	.enable		= 1,
 	.interval_ms	= 100,
 	.drain		= CFPH_DRAIN_START,
-	.min_order	= 0,
-	.buffers	= 16,
-	/*
-	 * 64 KiB of the map, 2 GiB of RAM; well below a millisecond, so that
-	 * whoever wants cfph_mutex gets it soon.
-	 */
-	.batch		= 1024,
-	/*
-	 * A delta that comes late is worth less.  What the thread does is short,
-	 * so let it not wait for somebody's time slice.
-	 */
-	.nice		= MIN_NICE,
-	.rate_kibps	= 0,
 	.keep		= CFPH_KEEP_ALWAYS,
-	.watermark_kib	= 0,
 };
-
-static_assert(CFPH_NICE_MIN == MIN_NICE);
-static_assert(CFPH_NICE_MAX == MAX_NICE);
-
-/* --- checks --- */
-
-/* Return: -EINVAL, for the caller to return. */
-static __printf(3, 4) int cfph_complain_of(struct cfph_complaint *complaint,
-					   unsigned int attr,
-					   const char *format, ...)
-{
-	va_list args;
-
-	if (!complaint)
-		return -EINVAL;
-	complaint->attr = attr;
-	va_start(args, format);
-	vsnprintf(complaint->text, sizeof(complaint->text), format, args);
-	va_end(args);
-	return -EINVAL;
-}
-
-/*
- * The ranges of the netlink policy, again: it is the policy that refuses what a
- * user asks for, and this that holds whoever else calls.
- */
-static int cfph_check_tunables(const struct cfph_tunables *new,
-			       struct cfph_complaint *complaint)
-{
-	/* No process can have more than this; 2^63 KiB do not fit into s64. */
-	s64 ram_kib = (s64)totalram_pages() << (PAGE_SHIFT - 10);
-	s64 kib = min_t(u64, new->watermark_kib, S64_MAX);
-	const struct {
-		const char *name;
-		unsigned int attr;
-		s64 value, min, max;
-	} checks[] = {
-		{ "enable", CFPH_A_ENABLE, new->enable, 0, 1 },
-		{ "interval-ms", CFPH_A_INTERVAL_MS, new->interval_ms, 10, 10000 },
-		{ "drain", CFPH_A_DRAIN, new->drain, 0, CFPH_DRAIN_MAX },
-		{ "min-order", CFPH_A_MIN_ORDER, new->min_order, 0, CFPH_CHUNK_SHIFT },
-		{ "buffers", CFPH_A_BUFFERS, new->buffers, 1, 16 },
-		{ "batch", CFPH_A_BATCH, new->batch, 16, 65536 },
-		{ "keep", CFPH_A_KEEP, new->keep, 0, CFPH_KEEP_MAX },
-		{ "nice", CFPH_A_NICE, new->nice, MIN_NICE, MAX_NICE },
-		{ "watermark-kib", CFPH_A_WATERMARK_KIB, kib, 0, ram_kib },
-	};
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(checks); i++)
-		if (checks[i].value < checks[i].min ||
-		    checks[i].value > checks[i].max)
-			return cfph_complain_of(complaint, checks[i].attr,
-						"%s %lld: not within %lld..%lld",
-						checks[i].name, checks[i].value,
-						checks[i].min, checks[i].max);
-	return 0;
-}
 
 /**
  * cfph_parse_cpus - read a list of CPUs
  * @list: like "0-3,8"
  * @cpus: filled in
- * @complaint: filled in if it is wrong; may be NULL
+ * @extack: says what is wrong with it; may be NULL
  *
  * Return: 0 or -EINVAL.
  */
 int cfph_parse_cpus(const char *list, struct cpumask *cpus,
-		    struct cfph_complaint *complaint)
+		    struct netlink_ext_ack *extack)
 {
-	/* The text has room for that much of it. */
 	int err = cpulist_parse(list, cpus);
 
+	/* The text of an extended ack has room for that much of it. */
 	if (err == -ERANGE || (!err && !cpumask_subset(cpus, cpu_possible_mask)))
-		return cfph_complain_of(complaint, CFPH_A_CPUS,
-					"cpus %.20s: beyond the CPUs that there can be, %*pbl",
-					list, cpumask_pr_args(cpu_possible_mask));
-	if (err)
-		return cfph_complain_of(complaint, CFPH_A_CPUS,
-					"cpus %.20s: not a list of CPUs like 0-3,8",
-					list);
-	return 0;
+		NL_SET_ERR_MSG_FMT(extack,
+				   "cpus %.20s: beyond the CPUs that there can be, %*pbl",
+				   list, cpumask_pr_args(cpu_possible_mask));
+	else if (err)
+		NL_SET_ERR_MSG_FMT(extack,
+				   "cpus %.20s: not a list of CPUs like 0-3,8",
+				   list);
+	else
+		return 0;
+	return -EINVAL;
 }
 
 /* --- the thread's place --- */
@@ -178,57 +107,49 @@ static int cfph_cpu_online(unsigned int cpu)
 
 /* --- for netlink.c --- */
 
-/* The only thing that may still fail, so it comes first. */
 static int cfph_set_cpus(const struct cpumask *cpus,
-			 struct cfph_complaint *complaint)
+			 struct netlink_ext_ack *extack)
 {
 	lockdep_assert_held(&cfph_mutex);
 
 	/* Without a thread: when there is one, the CPUs may be others, anyway. */
 	if (!cpumask_intersects(cpus, cpu_online_mask) ||
-	    (cfph.thread && set_cpus_allowed_ptr(cfph.thread, cpus)))
-		return cfph_complain_of(complaint, CFPH_A_CPUS,
-					"cpus %*pbl: none of them is online",
-					cpumask_pr_args(cpus));
+	    (cfph.thread && set_cpus_allowed_ptr(cfph.thread, cpus))) {
+		NL_SET_ERR_MSG_FMT(extack, "cpus %*pbl: none of them is online",
+				   cpumask_pr_args(cpus));
+		return -EINVAL;
+	}
 	cpumask_copy(&cfph.cpus, cpus);
 	return 0;
 }
 
 /**
  * cfph_set_tunables - change all tunables
- * @new: the new ones
+ * @new: the new ones; the caller has seen to it that they are in their ranges
  * @cpus: where the thread may run; NULL leaves that as it is
- * @complaint: filled in on failure; may be NULL
+ * @extack: says what is wrong; may be NULL
  *
  * Takes effect at once: after "enable 0" the map is gone, after "enable 1" it is
- * being made; "keep" is up to the thread's next step; a pass that runs goes on with
- * the new values, and the next one is not later than the new interval.
+ * being made; "keep" is up to the thread's next step; the next pass is not later
+ * than the new interval.
  *
  * Context: process context, may sleep.
  * Return: 0, or -EINVAL and then nothing has changed.
  */
 int cfph_set_tunables(const struct cfph_tunables *new,
 		      const struct cpumask *cpus,
-		      struct cfph_complaint *complaint)
+		      struct netlink_ext_ack *extack)
 {
-	struct cfph_tunables old;
-	int err;
-
-	err = cfph_check_tunables(new, complaint);
-	if (err)
-		return err;
+	int err = 0;
 
 	mutex_lock(&cfph_mutex);
 	if (cpus)
-		err = cfph_set_cpus(cpus, complaint);
+		err = cfph_set_cpus(cpus, extack);
 	if (err)
 		goto out_unlock;
 
-	old = cfph.tunables;
 	cfph.tunables = *new;
-	if (cfph.thread && old.nice != new->nice)
-		set_user_nice(cfph.thread, new->nice);
-	cfph_session_retune(&old, new);
+	cfph_session_retune();
 	cfph.failure = CFPH_REASON_NONE;
 	if (!new->enable)
 		cfph_down(CFPH_REASON_ADMIN);

@@ -311,7 +311,7 @@ TRACE_EVENT(cfph_ship,
 );
 
 /*
- * The host holds as many buffers as it may; the changes stay flagged.
+ * The host holds all buffers; the changes stay flagged.
  *
  *	chunks_left	changed chunks that wait
  */
@@ -337,7 +337,12 @@ TRACE_EVENT(cfph_stall,
 		  __entry->migration_id, __entry->round, __entry->chunks_left)
 );
 
-DECLARE_EVENT_CLASS(cfph_duration,
+/*
+ * The per-cpu page lists have been drained into the buddy lists.
+ *
+ *	ns	time that it took
+ */
+TRACE_EVENT(cfph_drain,
 
 	TP_PROTO(u32 migration_id, u32 round, u64 ns),
 
@@ -357,64 +362,6 @@ DECLARE_EVENT_CLASS(cfph_duration,
 
 	TP_printk("migration_id=%u round=%u ns=%llu",
 		  __entry->migration_id, __entry->round, __entry->ns)
-);
-
-/*
- * The per-cpu page lists have been drained into the buddy lists.
- *
- *	ns	time that it took
- */
-DEFINE_EVENT(cfph_duration, cfph_drain,
-
-	TP_PROTO(u32 migration_id, u32 round, u64 ns),
-
-	TP_ARGS(migration_id, round, ns)
-);
-
-/*
- * The thread waits because of the rate limit.
- *
- *	ns	for how long
- */
-DEFINE_EVENT(cfph_duration, cfph_throttle,
-
-	TP_PROTO(u32 migration_id, u32 round, u64 ns),
-
-	TP_ARGS(migration_id, round, ns)
-);
-
-/*
- * Passes are suspended because memory is low, or go on.
- *
- *	low	1 = suspended
- *	free	free pages of the system
- *	limit	pages of the watermark
- */
-TRACE_EVENT(cfph_watermark,
-
-	TP_PROTO(u32 migration_id, u32 round, bool low, u64 free, u64 limit),
-
-	TP_ARGS(migration_id, round, low, free, limit),
-
-	TP_STRUCT__entry(
-		__field(u32,	migration_id)
-		__field(u32,	round)
-		__field(u32,	low)
-		__field(u64,	free)
-		__field(u64,	limit)
-	),
-
-	TP_fast_assign(
-		__entry->migration_id	= migration_id;
-		__entry->round		= round;
-		__entry->low		= low;
-		__entry->free		= free;
-		__entry->limit		= limit;
-	),
-
-	TP_printk("migration_id=%u round=%u low=%u free=%llu limit=%llu",
-		  __entry->migration_id, __entry->round, __entry->low,
-		  __entry->free, __entry->limit)
 );
 
 /*

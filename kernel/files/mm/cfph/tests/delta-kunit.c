@@ -271,76 +271,11 @@ static void cfph_test_words(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, w.started, 2);
 }
 
-/*
- * Naive: cut each run into blocks, the largest that fits first, page by page.
- * Pages of blocks that are too small are used.
- */
-static void cfph_test_naive_fold(const unsigned long *bits, unsigned long *out,
-				 unsigned int min_order)
-{
-	unsigned int start, end, order;
-
-	bitmap_zero(out, CFPH_CHUNK_PAGES);
-	for (start = 0; start < CFPH_CHUNK_PAGES; start = end + 1) {
-		for (end = start; end < CFPH_CHUNK_PAGES &&
-		     test_bit(end, bits); end++)
-			;
-		while (start < end) {
-			for (order = CFPH_CHUNK_SHIFT;
-			     start % (1U << order) ||
-			     start + (1U << order) > end; order--)
-				;
-			if (order >= min_order)
-				bitmap_set(out, start, 1U << order);
-			start += 1U << order;
-		}
-	}
-}
-
-static void cfph_test_fold_one(struct kunit *test, const unsigned long *bits)
-{
-	unsigned long got[CFPH_CHUNK_WORDS], want[CFPH_CHUNK_WORDS];
-	unsigned int order;
-
-	for (order = 0; order <= CFPH_CHUNK_SHIFT; order++) {
-		memcpy(got, bits, sizeof(got));
-		cfph_chunk_fold(got, order);
-		cfph_test_naive_fold(bits, want, order);
-		KUNIT_EXPECT_MEMEQ(test, got, want, sizeof(got));
-	}
-}
-
-static void cfph_test_fold(struct kunit *test)
-{
-	unsigned long bits[CFPH_CHUNK_WORDS];
-	unsigned int start, length, i, n;
-	struct rnd_state rnd;
-
-	/* Each run that there can be, of many lengths. */
-	for (start = 0; start < CFPH_CHUNK_PAGES; start += 1 + start / 70)
-		for (length = 1; start + length <= CFPH_CHUNK_PAGES;
-		     length += 1 + length / 16) {
-			bitmap_zero(bits, CFPH_CHUNK_PAGES);
-			bitmap_set(bits, start, length);
-			cfph_test_fold_one(test, bits);
-		}
-
-	prandom_seed_state(&rnd, 9);
-	for (n = 0; n < 500; n++) {
-		bitmap_fill(bits, CFPH_CHUNK_PAGES);
-		for (i = 0; i < n / 4; i++)
-			__clear_bit(prandom_u32_state(&rnd) % CFPH_CHUNK_PAGES,
-				    bits);
-		cfph_test_fold_one(test, bits);
-	}
-}
-
 static struct kunit_case cfph_delta_test_cases[] = {
 	KUNIT_CASE(cfph_test_runs),
 	KUNIT_CASE(cfph_test_choice),
 	KUNIT_CASE(cfph_test_merge),
 	KUNIT_CASE(cfph_test_split),
-	KUNIT_CASE(cfph_test_fold),
 	KUNIT_CASE(cfph_test_words),
 	{}
 };

@@ -72,20 +72,17 @@ struct cfph_test_host {
 
 /* --- the transport --- */
 
-static struct cfph_buffer *cfph_test_get_buffer(void *priv, unsigned int most)
+static struct cfph_buffer *cfph_test_get_buffer(void *priv)
 {
 	struct cfph_test_host *h = priv;
 	struct cfph_buffer *buf = NULL;
-	unsigned int i, held = 0;
+	unsigned int i;
 
 	spin_lock(&h->lock);
 	KUNIT_EXPECT_FALSE(h->test, h->gone);
-	for (i = 0; i < CFPH_TEST_BUFFERS; i++) {
+	for (i = 0; i < CFPH_TEST_BUFFERS; i++)
 		KUNIT_EXPECT_NE(h->test, h->buffers[i].owner, CFPH_TEST_GUEST);
-		held += h->buffers[i].owner == CFPH_TEST_HOST;
-	}
-	for (i = 0; i < CFPH_TEST_BUFFERS && !buf && !h->withhold &&
-	     held < most; i++) {
+	for (i = 0; i < CFPH_TEST_BUFFERS && !buf && !h->withhold; i++) {
 		if (h->buffers[i].owner != CFPH_TEST_FREE)
 			continue;
 		h->buffers[i].owner = CFPH_TEST_GUEST;
