@@ -132,6 +132,12 @@ static bool ram_cfph_mutant(RamCfphMutant which)
 #endif
 }
 
+/* The mutant is content with the walk that there has been. */
+static bool ram_cfph_enough(void)
+{
+    return ram_cfph_mutant(RAM_CFPH_MUTANT_ONCE) && ram_cfph.walk_cpu_ns;
+}
+
 static FreePageHintsReason ram_cfph_read_map(const RamCfphLayout *layout,
                                              RamCfphView *view)
 {
@@ -212,6 +218,9 @@ static uint64_t ram_cfph_refilter(RamCfphWhen when)
     RamCfphLayout layout;
     RamCfphView view;
 
+    if (ram_cfph_enough()) {
+        return 0;
+    }
     ram_cfph_layout_init(&layout);
     ram_cfph_view_init(&view, &layout);
     reason = ram_cfph_read_map(&layout, &view);
@@ -341,7 +350,7 @@ void ram_cfph_pull(void)
     g_autoptr(GArray) deltas = NULL;
     bool walk;
 
-    if (ram_cfph.state != RAM_CFPH_ON) {
+    if (ram_cfph.state != RAM_CFPH_ON || ram_cfph_enough()) {
         return;
     }
     walk = ram_cfph_due(ram_cfph.walk_end, ram_cfph.walk_cpu_ns,

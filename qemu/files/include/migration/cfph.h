@@ -40,6 +40,8 @@
  * @RAM_CFPH_MUTANT_LATE_WITHDRAWAL: breaks no rule; the guest takes its map
  *     back between the estimate and the decision, which a test cannot time
  * @RAM_CFPH_MUTANT_LATE_USE: likewise, the guest allocates all of its memory
+ * @RAM_CFPH_MUTANT_ONCE: one look at the map when the migration begins, none
+ *     later: what a benchmark compares with
  *
  * Only with CONFIG_CFPH_MUTANTS, a build option that is off by default.  Each
  * of them breaks a promise, and a test that does not notice is no test.  The
@@ -55,6 +57,7 @@ typedef enum RamCfphMutant {
     RAM_CFPH_MUTANT_POSTCOPY_DROP,
     RAM_CFPH_MUTANT_LATE_WITHDRAWAL,
     RAM_CFPH_MUTANT_LATE_USE,
+    RAM_CFPH_MUTANT_ONCE,
 } RamCfphMutant;
 
 /*
