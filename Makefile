@@ -132,7 +132,7 @@ guest: $(KERNEL_BUILT) $(INITRAMFS) ## kernel and initramfs of the test guest
 demo: guest qemu ## migrate a guest with and without hints, print the table (MEM=2G)
 	$(Q)$(TEST_ENV) selftests/demo
 
-check: guest uml qemu qemu-tests qemu-product fuzz-build ## every test: unit, device, integrity of migrations, mutants (T=name)
+check: guest uml qemu qemu-tests qemu-product fuzz-build $(RELAY) ## every test: unit, device, integrity of migrations, mutants (T=name)
 	$(Q)$(TEST_ENV) selftests/run.sh $(T)
 
 check-mutants: guest qemu qemu-tests ## break each rule of the argument on purpose: which test notices

@@ -22,7 +22,7 @@ file "$bindir/agent" /bin/agent 0755
 file "$bindir/kexec-now" /bin/kexec-now 0755
 file "$bindir/nlfuzz" /bin/nlfuzz 0755
 file "$bindir/cfph-load" /bin/cfph-load 0755
-for name in memhog churn stamp hot stress shake; do
+for name in memhog churn pagecache forks stamp hot stress shake; do
 	echo "slink /bin/$name cfph-load 0777 0 0"
 done
 

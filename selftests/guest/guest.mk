@@ -16,7 +16,7 @@ GUEST_BUSYBOX  ?= /bin/busybox
 GUEST_PROGRAMS ?= /usr/bin/trace-cmd
 GUEST_CFLAGS   ?= -static -O2 -g0 -Wall -Wextra
 
-GUEST_LOAD_SRC := $(addprefix $(GUEST_DIR)/,load.c stress.c shake.c pattern.c ctl.c)
+GUEST_LOAD_SRC := $(addprefix $(GUEST_DIR)/,load.c churn.c stress.c shake.c pattern.c ctl.c)
 GUEST_LOAD_HDR := $(addprefix $(GUEST_DIR)/,load.h pattern.h ctl.h)
 
 $(GUEST_BUILD)/cfph-load: $(GUEST_LOAD_SRC) $(GUEST_LOAD_HDR)

@@ -3,7 +3,8 @@
  * The guest's workloads, one static binary under several names.
  *
  *   memhog  fill memory once, then exit or hold it, or every other page of it
- *   churn   allocate, write, free, for ever
+ *   churn, pagecache, forks
+ *           allocate and free, for ever (churn.c)
  *   stamp   hold stamped pages and re-check them on request
  *   hot     write a few pages without pause
  *   stress  several processes that allocate, stamp, check and free (stress.c)
@@ -94,58 +95,6 @@ static int memhog_main(int argc, char **argv)
 	fflush(stdout);
 	if (hold)
 		pause();
-	return 0;
-}
-
-/* --- churn --- */
-
-struct churn {
-	struct ctl ctl;
-	uint64_t pages, loops, written;
-};
-
-/* Answers what has come; true if we must stop. */
-static int churn_serve(struct churn *c)
-{
-	const char *command = ctl_command(&c->ctl, 0);
-
-	if (!command)
-		return 0;
-	ctl_answer(&c->ctl, 0, "churn: loops=%llu written_mib=%llu",
-		   (unsigned long long)c->loops,
-		   (unsigned long long)c->written / 256);
-	return !strcmp(command, "stop");
-}
-
-static int churn_main(int argc, char **argv)
-{
-	struct stamp s = { .magic = STAMP_MAGIC, .owner = getpid() };
-	struct churn c = { .pages = 256 * 256 };
-
-	if (argc == 2 && strcmp(argv[1], "start"))
-		return ctl_ask("churn", argv[1], 30);
-	if (argc == 4 && !strcmp(argv[2], "--mib"))
-		c.pages = number(argv[3], "--mib") * 256;
-	else if (argc != 2)
-		die("usage: churn start [--mib N] | churn status | churn stop");
-
-	ctl_start(&c.ctl, "churn");
-	for (;; c.loops++, s.generation++) {
-		char *p = map_pages(c.pages);
-
-		for (s.page = 0; s.page < c.pages; s.page++) {
-			page_stamp(p + s.page * PAGE_BYTES, &s);
-			c.written++;
-			/* Each 4 MiB: soon enough for who asks. */
-			if (!(s.page % 1024) && c.loops && churn_serve(&c))
-				goto out;
-		}
-		munmap(p, c.pages * PAGE_BYTES);
-		if (!c.loops)
-			ctl_ready(&c.ctl, "churn: running");
-	}
-out:
-	ctl_end(&c.ctl);
 	return 0;
 }
 
@@ -252,6 +201,7 @@ static const struct {
 	{ "memhog", memhog_main }, { "churn", churn_main },
 	{ "stamp", stamp_main },   { "hot", hot_main },
 	{ "stress", stress_main }, { "shake", shake_main },
+	{ "forks", forks_main },   { "pagecache", pagecache_main },
 };
 
 int main(int argc, char **argv)
@@ -267,5 +217,5 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < sizeof(loads) / sizeof(loads[0]); i++)
 		if (!strcmp(name, loads[i].name))
 			return loads[i].main(argc, argv);
-	die("usage: cfph-load {memhog | churn | stamp | hot | stress | shake} ...");
+	die("usage: cfph-load {memhog | churn | forks | hot | pagecache | shake | stamp | stress} ...");
 }

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# `make bench-hooks`: what the hooks cost in the guest.  Builds the two kernels that
-# are compared, the same but for cfph: "plain" from the unpatched source, and
+# The benchmarks.  `make bench-hooks`: what the hooks cost in the guest.  Builds the two
+# kernels that are compared, the same but for cfph: "plain" from the unpatched source, and
 # "product", which is ours without CONFIG_CFPH_DEBUG.  Each with the modules that a
 # guest of it needs, the one with the kernel's loads among them.
 #
 # Uses from the including makefile: what kernel/source.mk and kernel/build.mk have.
 
-#? RUNS=5        bench-hooks: how often each load is measured
+#? RUNS=5        bench-*: how often each case is measured
+#? BW="50M 1.25G"  bench-*: links, in bytes a second
+#? CASES= VARIANTS= LIMIT=s  bench-*: only these; how long a migration may take
 
 PERF_DIR    := selftests/perf
 PERF_BUILD  := $(BUILD)/perf
@@ -60,4 +62,18 @@ $(PERF_LOAD): $(PERF_DIR)/hookload.c | deps
 bench-hooks: guest qemu $(PERF_BUILT) $(PERF_LOAD) ## what the hooks cost in the guest, in instructions and in time (RUNS=5, OUT=file.json)
 	$(Q)$(TEST_ENV) PERF_BUILD=$(PERF_BUILD) RUNS=$(RUNS) $(PERF_DIR)/bench-hooks
 
-.PHONY: bench-hooks
+# --- migrations ---
+
+# A link of fixed speed between two QEMUs; a test has a look at it, too.
+RELAY     := $(PERF_BUILD)/relay
+BENCH_ENV  = $(TEST_ENV) RUNS="$(RUNS)" BW="$(BW)" CASES="$(CASES)" \
+	VARIANTS="$(VARIANTS)" LIMIT="$(LIMIT)"
+
+$(RELAY): $(PERF_DIR)/relay.c | deps
+	@mkdir -p $(@D)
+	$(Q)$(CC) -O2 -Wall -Wextra -o $@ $<
+
+bench-churn: guest qemu $(RELAY) ## migrations of guests that allocate and free without pause (CASES=, MEM=1G, OUT=file.json)
+	$(Q)$(BENCH_ENV) $(PERF_DIR)/bench-churn
+
+.PHONY: bench-hooks bench-churn

@@ -58,6 +58,14 @@ def uml():
     return _path("UML")
 
 
+def perf(name):
+    """A program of selftests/perf."""
+    path = os.path.join(os.environ.get("BUILD", ""), "perf", name)
+    if not os.path.exists(path):
+        raise ConfigError(f"{path}: no such file: run this through make")
+    return path
+
+
 def linux_src():
     return os.path.abspath(_path("LINUX_SRC"))
 

@@ -4,6 +4,7 @@
 import os
 
 from .registry import wait_for
+from .relay import Relay
 from .vm import VMError
 
 GBE10 = 1_250_000_000           # bytes a second of a 10 GbE link
@@ -58,13 +59,15 @@ def arrive_from(vm, by, path, limit=120):
 class Migration:
     """One migration from src to dst; dst was started with incoming=True.
 
-    Without a dst what is sent goes to @path, or nowhere.
+    Without a dst what is sent goes to @path, or nowhere.  @link: bytes a second that
+    hold in the last round, too (UNIX only), where @bandwidth does not count.
     """
 
     def __init__(self, src, dst, bandwidth=UNLIMITED, downtime_ms=300,
-                 caps=(), params=None, by=UNIX, path=None):
+                 caps=(), params=None, by=UNIX, path=None, link=None):
         self.src, self.dst = src, dst
         self._by = by
+        self._link, self._relay = link, None
         # In a directory that goes when the destination goes.
         self._path = path or (os.path.join(dst.tmp, "migration") if dst else
                               "/dev/null")
@@ -88,6 +91,9 @@ class Migration:
             uri = ("tcp:127.0.0.1:0" if self._by == TCP else
                    f"unix:{self._path}")
             self.dst.qmp("migrate-incoming", uri=uri)
+        if self._link:
+            self._relay = Relay(self._path, self._link)
+            uri = f"unix:{self._relay.path}"
         if self._by == TCP:             # which port it has got
             address = self.dst.qmp("query-migrate")["socket-address"][0]
             uri = f"tcp:127.0.0.1:{address['port']}"
@@ -136,6 +142,8 @@ class Migration:
             arrive_from(self.dst, self._by, self._path, limit)
         elif self.dst:
             self.dst.wait_event(_status("completed"), limit)
+        if self._relay:
+            self._relay.finish()
         # A migrate that comes before QEMU has cleaned up behind this one ends in
         # an assertion of multifd, in upstream's QEMU, too: its threads end last.
         wait_for(lambda: not self.src.qmp("query-migrationthreads"),
@@ -145,6 +153,8 @@ class Migration:
     def cancel(self, limit=30):
         self.src.qmp("migrate_cancel")
         event = self.src.wait_event(_status(*ENDED), limit)
+        if self._relay:
+            self._relay.close()
         return event["data"]["status"]
 
     def info(self):

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What benchmarks share: settings, medians, tables, and JSON that says where it
+comes from.  Figures never decide about success: who cannot measure fails, and
+nobody else.
+"""
+
+import datetime
+import json
+import os
+import platform
+import statistics
+import struct
+import subprocess
+import sys
+
+from . import config
+from .agent import AgentError
+from .registry import Failure
+from .vm import VMError
+
+SETTINGS = ("MEM", "RUNS", "BW", "CASES", "VARIANTS", "LIMIT", "SKIP")
+
+
+def say(text=""):
+    print(text, flush=True)
+
+
+# --- what is asked for ---
+
+def asked(name, default=""):
+    return os.environ.get(name) or default
+
+
+def asked_number(name, default):
+    text = asked(name, str(default))
+    if not text.isdigit() or not int(text):
+        raise config.ConfigError(f"{name}={text}: a number from 1 on")
+    return int(text)
+
+
+def asked_words(name, known, default=None):
+    """Some of @known, separated by blanks or commas."""
+    words = asked(name).replace(",", " ").split() or list(default or known)
+    for word in words:
+        if word not in known:
+            raise config.ConfigError(f"{name}: '{word}' is none of "
+                                     f"{', '.join(known)}")
+    return words
+
+
+def asked_sizes(name, default):
+    """[(text, bytes)] of "1G 512M"."""
+    return [(text, config.parse_size(text))
+            for text in asked(name, default).replace(",", " ").split()]
+
+
+def asked_rates(default):
+    """Bytes a second of BW="50M 1.25G": powers of ten, as links have them."""
+    rates = []
+    for text in asked("BW", default).replace(",", " ").split():
+        unit = {"K": 1e3, "M": 1e6, "G": 1e9}.get(text[-1].upper())
+        try:
+            rates.append(int(float(text[:-1]) * unit if unit else float(text)))
+        except ValueError:
+            raise config.ConfigError(f"BW: '{text}' is no rate: write 100M or "
+                                     "1.25G") from None
+    return rates
+
+
+def rate_text(rate):
+    return (f"{rate / 1e9:g} GB/s" if rate >= 1e9 else f"{rate / 1e6:g} MB/s")
+
+
+# --- in turn ---
+
+def in_turn(runs, variants):
+    """(run, variant), each variant once a run, another one first each time."""
+    for run in range(runs):
+        for i in range(len(variants)):
+            yield run, variants[(run + i) % len(variants)]
+
+
+# --- figures ---
+
+def summary(values, digits=3):
+    """Median, extremes and all values of one variant."""
+    return {"median": round(statistics.median(values), digits),
+            "min": round(min(values), digits),
+            "max": round(max(values), digits),
+            "values": [round(v, digits) for v in values]}
+
+
+def ratio(values, base):
+    """Median against median; None if one is not there."""
+    if not values or not base or not statistics.median(base):
+        return None
+    return statistics.median(values) / statistics.median(base)
+
+
+def percent_above(values, base):
+    return (ratio(values, base) - 1) * 100
+
+
+def spread_percent(values):
+    """Between the extremes, in % of the median."""
+    return (max(values) - min(values)) / statistics.median(values) * 100
+
+
+# --- for people ---
+
+def number(value, digits=0):
+    """1234.5 -> "1 234"; what is not there is "-"."""
+    return ("-" if value is None else
+            f"{value:,.{digits}f}".replace(",", " "))
+
+
+def with_spread(values, digits=0):
+    """Median, and the extremes behind it."""
+    if not values:
+        return "-"
+    median = number(statistics.median(values), digits)
+    if len(values) == 1:
+        return median
+    return (f"{median} ({number(min(values), digits)}.."
+            f"{number(max(values), digits)})")
+
+
+def ratio_text(values, base, digits=3):
+    value = ratio(values, base)
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def print_rows(rows, left=1):
+    """A table; the first @left columns are words."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        cells = [cell.ljust(w) if i < left else cell.rjust(w)
+                 for i, (cell, w) in enumerate(zip(row, widths))]
+        say("  ".join(cells).rstrip())
+
+
+def print_aims(aims):
+    """[(what, what it is, met or not)]"""
+    for what, text, met in aims:
+        say(f"{'met   ' if met else 'MISSED'}  {what}: {text}")
+
+
+# --- for machines ---
+
+def commit():
+    """Of the tree that this runs from, with "+" if there is more in it."""
+    def git(*words):
+        return subprocess.run(["git", "-C", config.top(), *words],
+                              capture_output=True, text=True, check=False)
+    try:
+        done = git("rev-parse", "HEAD")
+        if done.returncode:
+            return "unknown"
+        changed = git("status", "--porcelain", "-uno").stdout.strip()
+    except OSError:
+        return "unknown"
+    return done.stdout.strip() + ("+" if changed else "")
+
+
+def kernel_version(path):
+    """What a bzImage says that it is."""
+    with open(path, "rb") as file:
+        head = file.read(0x8000)
+    if head[0x202:0x206] != b"HdrS":
+        raise config.ConfigError(f"{path}: not a bzImage")
+    at = struct.unpack_from("<H", head, 0x20e)[0] + 0x200
+    return head[at:head.index(b"\0", at)].decode(errors="replace")
+
+
+def processor():
+    with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+        for line in file:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def environment(accel):
+    """What a figure is worth nothing without."""
+    qemu = subprocess.run([config.qemu(), "--version"], capture_output=True,
+                          text=True, check=True).stdout.splitlines()[0]
+    return {
+        "commit": commit(),
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(
+            timespec="seconds"),
+        "machine": {
+            "cpu": processor(), "cores": os.cpu_count(), "accel": accel,
+            "memory-bytes": os.sysconf("SC_PAGE_SIZE") *
+            os.sysconf("SC_PHYS_PAGES"),
+            "host-kernel": platform.release()},
+        "kernel": kernel_version(config.kernel()), "qemu": qemu,
+    }
+
+
+def command(name):
+    """The command that gives these figures again."""
+    words = [f'{s}="{asked(s)}"' if " " in asked(s) else f"{s}={asked(s)}"
+             for s in SETTINGS if asked(s)]
+    return " ".join(["make", name, *words])
+
+
+def write_json(name, accel, results):
+    """To OUT=, if that is asked for."""
+    path = asked("OUT")
+    if not path:
+        return
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump({"benchmark": name, "command": command(name),
+                   **environment(accel), **results}, file, indent=1)
+        file.write("\n")
+    say(f"results: {path}")
+
+
+def run(name, main):
+    """main() with errors as one line."""
+    try:
+        main()
+    except (VMError, AgentError, Failure, config.ConfigError) as err:
+        sys.exit(f"{name}: {err}")
+    except KeyboardInterrupt:
+        sys.exit(130)
