@@ -60,7 +60,7 @@ $(PERF_LOAD): $(PERF_DIR)/hookload.c | deps
 	$(Q)$(CC) $(GUEST_CFLAGS) -o $@ $<
 
 bench-hooks: guest qemu $(PERF_BUILT) $(PERF_LOAD) ## what the hooks cost in the guest, in instructions and in time (RUNS=5, OUT=file.json)
-	$(Q)$(TEST_ENV) PERF_BUILD=$(PERF_BUILD) RUNS=$(RUNS) $(PERF_DIR)/bench-hooks
+	$(Q)$(TEST_ENV) RUNS=$(RUNS) $(PERF_DIR)/bench-hooks
 
 # --- migrations ---
 

@@ -14,12 +14,12 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -189,7 +189,7 @@ int main(int argc, char **argv)
 		b.most = 4096;
 	/* A wire has no load: as far as we may, never wait for a processor. */
 	prctl(PR_SET_TIMERSLACK, 1);
-	setpriority(PRIO_PROCESS, 0, -15);
+	sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){ .sched_priority = 1 });
 	source = accept_one(argv[2]);
 	b.at = now_ns();
 	b.level = b.most;

@@ -58,9 +58,9 @@ def uml():
     return _path("UML")
 
 
-def perf(name):
-    """A program of selftests/perf."""
-    path = os.path.join(os.environ.get("BUILD", ""), "perf", name)
+def perf(*names):
+    """What selftests/perf has built."""
+    path = os.path.join(os.environ.get("BUILD", ""), "perf", *names)
     if not os.path.exists(path):
         raise ConfigError(f"{path}: no such file: run this through make")
     return path
