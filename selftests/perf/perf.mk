@@ -76,4 +76,7 @@ $(RELAY): $(PERF_DIR)/relay.c | deps
 bench-churn: guest qemu $(RELAY) ## migrations of guests that allocate and free without pause (CASES=, MEM=1G, OUT=file.json)
 	$(Q)$(BENCH_ENV) $(PERF_DIR)/bench-churn
 
-.PHONY: bench-hooks bench-churn
+bench-seed: guest qemu $(RELAY) ## migrations of an idle guest, and after a program has filled memory (MEM="2G 4G", OUT=file.json)
+	$(Q)$(BENCH_ENV) $(PERF_DIR)/bench-seed
+
+.PHONY: bench-hooks bench-churn bench-seed

@@ -71,6 +71,18 @@ def rate_text(rate):
     return (f"{rate / 1e9:g} GB/s" if rate >= 1e9 else f"{rate / 1e6:g} MB/s")
 
 
+def need_memory(size):
+    """Bytes of the host beside that; QEMU must not be killed half way."""
+    with open("/proc/meminfo", encoding="ascii") as meminfo:
+        kib = {line.split(":")[0]: int(line.split()[1]) for line in meminfo}
+    free = kib["MemAvailable"] << 10
+    if free < size:
+        raise config.ConfigError(
+            f"this needs {size >> 20} MiB, {free >> 20} MiB are available: "
+            "use a smaller MEM=")
+    return free - size
+
+
 # --- in turn ---
 
 def in_turn(runs, variants):
@@ -139,10 +151,25 @@ def print_rows(rows, left=1):
         say("  ".join(cells).rstrip())
 
 
+# Aims are [(of what, what it is, met or not)].
+
 def print_aims(aims):
-    """[(what, what it is, met or not)]"""
     for what, text, met in aims:
         say(f"{'met   ' if met else 'MISSED'}  {what}: {text}")
+
+
+def aims_json(aims):
+    return [{"of": what, "is": text, "met": met} for what, text, met in aims]
+
+
+def downtime_aim(what, mine, *others):
+    """Never above all others by more than 10 % and 5 ms."""
+    others = [statistics.median(v) for v in others if v]
+    if not mine or not others:
+        return []
+    is_, most = statistics.median(mine), max(others) * 1.1 + 5
+    return [(what, f"stopped for {is_:.0f} ms, aim {most:.0f} (the longer of "
+             "none and hint, 10 % and 5 ms)", is_ <= most)]
 
 
 # --- for machines ---
