@@ -79,4 +79,10 @@ bench-churn: guest qemu $(RELAY) ## migrations of guests that allocate and free 
 bench-seed: guest qemu $(RELAY) ## migrations of an idle guest, and after a program has filled memory (MEM="2G 4G", OUT=file.json)
 	$(Q)$(BENCH_ENV) $(PERF_DIR)/bench-seed
 
-.PHONY: bench-hooks bench-churn bench-seed
+bench-save: guest qemu ## a guest written to a file, with and without hints (CASES=, MEM=1G, OUT=file.json)
+	$(Q)$(BENCH_ENV) $(PERF_DIR)/bench-save
+
+bench-latency: guest qemu $(RELAY) ## how long host and guest take to answer each other (MEM=1G, BW=100M, OUT=file.json)
+	$(Q)$(BENCH_ENV) $(PERF_DIR)/bench-latency
+
+.PHONY: bench-hooks bench-churn bench-seed bench-save bench-latency

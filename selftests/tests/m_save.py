@@ -13,7 +13,7 @@ import re
 
 from cfphtest import guest, hints, snapshot
 from cfphtest.integrity import (CRAWL, compare, emptied, go_on, need_map,
-                                resume)
+                                resume, stand_still)
 from cfphtest.migrate import UNLIMITED, Migration
 from cfphtest.registry import Skip, need, test, wait_for
 from cfphtest.save import WAYS, no_background
@@ -28,12 +28,6 @@ STAMP = STAMP_MIB << 20
 def prepare(ctx, **fields):
     """A guest with little in use, and with contents in all that is free."""
     return emptied(ctx.vm(ctx.spec(mem=MEM, **fields), "src"), 90, STAMP_MIB)
-
-
-def stand_still(vm):
-    """Whatever the save before has left it in."""
-    go_on(vm)
-    vm.qmp("stop")
 
 
 def check(ctx, vm):

@@ -127,6 +127,12 @@ def go_on(vm):
     wait_for(done, f"{vm.name}: the migration is not finalized")
 
 
+def stand_still(vm):
+    """Whatever a save has left it in."""
+    go_on(vm)
+    vm.qmp("stop")
+
+
 def resume(dst):
     dst.qmp("cont")
 
