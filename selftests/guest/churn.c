@@ -2,9 +2,9 @@
 /*
  * Loads that allocate and free without pause, and measure themselves:
  *
- *   churn start [--mib N] [--duty PERCENT] [--stay]
+ *   churn start [--mib N] [--duty PERCENT] [--stay MIB]
  *       allocate, write, free; with --stay each page that is new is followed by a
- *       write to one that is not, in as many MiB again
+ *       write to one that is not, in so much memory that stays
  *   pagecache start [--mib N] DEVICE
  *       read so much of a device, and have the page cache drop it
  *   forks start [--mib N]
@@ -36,6 +36,7 @@ struct churn {
 	struct ctl ctl;
 	const char *name;
 	uint64_t pages, duty;	/* of one loop; percent of the time */
+	uint64_t stay;		/* pages that stay */
 	uint64_t loops, done;	/* so far; pages */
 	uint64_t start_ns, start_cycles, worst_cycles;
 };
@@ -116,7 +117,7 @@ static void loop_ends(struct churn *c)
  * The options behind "start"; the index of what is none.  What is no "start" is for
  * who runs already.
  */
-static int options(struct churn *c, int argc, char **argv, int *stay)
+static int options(struct churn *c, int argc, char **argv)
 {
 	int i;
 
@@ -128,10 +129,10 @@ static int options(struct churn *c, int argc, char **argv, int *stay)
 	for (i = 2; i < argc; i++) {
 		if (!strcmp(argv[i], "--mib") && i + 1 < argc)
 			c->pages = number(argv[++i], "--mib") * 256;
-		else if (stay && !strcmp(argv[i], "--duty") && i + 1 < argc)
+		else if (!strcmp(argv[i], "--duty") && i + 1 < argc)
 			c->duty = number(argv[++i], "--duty");
-		else if (stay && !strcmp(argv[i], "--stay"))
-			*stay = 1;
+		else if (!strcmp(argv[i], "--stay") && i + 1 < argc)
+			c->stay = number(argv[++i], "--stay") * 256;
 		else
 			break;
 	}
@@ -147,15 +148,15 @@ int churn_main(int argc, char **argv)
 	struct stamp s = { .magic = STAMP_MAGIC, .owner = getpid() };
 	struct stamp old = s;
 	struct churn c = { .name = "churn", .pages = 256 * 256, .duty = 100 };
-	int stay = 0, stop = 0;
+	int stop = 0;
 	char *kept = NULL;
 
-	if (options(&c, argc, argv, &stay) != argc)
+	if (options(&c, argc, argv) != argc)
 		die("churn: what is '%s'?", argv[argc - 1]);
 	churn_begins(&c);
 	old.area = STAY_AREA;
-	if (stay)
-		kept = map_pages(c.pages);
+	if (c.stay)
+		kept = map_pages(c.stay);
 
 	for (; !stop; s.generation++, old.generation++) {
 		uint64_t began = now_ns();
@@ -169,9 +170,9 @@ int churn_main(int argc, char **argv)
 			step_ends(&c, t);
 			page_stamp(page, &s);
 			c.done++;
-			if (stay) {
-				old.page = s.page;
-				page_stamp(kept + s.page * PAGE_BYTES, &old);
+			if (c.stay) {
+				old.page = s.page % c.stay;
+				page_stamp(kept + old.page * PAGE_BYTES, &old);
 				c.done++;
 			}
 			/* Each 4 MiB: soon enough for who asks. */
@@ -194,7 +195,7 @@ int pagecache_main(int argc, char **argv)
 	static char buf[READ_BYTES];
 	int stop = 0, fd;
 
-	if (options(&c, argc, argv, NULL) != argc - 1)
+	if (options(&c, argc, argv) != argc - 1)
 		die("usage: pagecache start [--mib N] DEVICE");
 	fd = open(argv[argc - 1], O_RDONLY);
 	if (fd < 0)
@@ -240,7 +241,7 @@ int forks_main(int argc, char **argv)
 
 	if (argc == 3 && !strcmp(argv[1], "fill"))
 		return forks_fill(number(argv[2], "fill"));
-	if (options(&c, argc, argv, NULL) != argc)
+	if (options(&c, argc, argv) != argc)
 		die("usage: forks start [--mib N]");
 	snprintf(pages, sizeof(pages), "%llu", (unsigned long long)c.pages);
 	churn_begins(&c);
