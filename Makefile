@@ -69,6 +69,7 @@ DEBS_GUEST  := busybox-static trace-cmd libnl-utils iproute2
 DEBS_PEERS  := stress-ng stressapptest
 DEBS_MODEL  := spin gcc libc6-dev
 DEBS_KVM    := busybox-static python3 binutils xz-utils
+DEBS_REPORT := python3-matplotlib
 DEBS_LINT   := universal-ctags sparse shellcheck mandoc codespell perl
 DEBS        := $(DEBS_BUILD) $(DEBS_KERNEL) $(DEBS_QEMU) $(DEBS_FUZZ) $(DEBS_FPCTL) $(DEBS_GUEST) $(DEBS_PEERS) $(DEBS_MODEL)
 

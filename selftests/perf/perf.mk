@@ -85,4 +85,20 @@ bench-save: guest qemu ## a guest written to a file, with and without hints (CAS
 bench-latency: guest qemu $(RELAY) ## how long host and guest take to answer each other (MEM=1G, BW=100M, OUT=file.json)
 	$(Q)$(BENCH_ENV) $(PERF_DIR)/bench-latency
 
-.PHONY: bench-hooks bench-churn bench-seed bench-save bench-latency
+# Minutes instead of an hour.  bench-hooks is not in it: it builds two kernels first.
+BENCH_OUT   = $(or $(RESULTS),$(BUILD)/results)
+BENCH_SHORT = $(BENCH_ENV) RUNS=$(or $(RUNS),2)
+
+bench: guest qemu $(RELAY) ## a short run of all benchmarks of migrations (RUNS=2, RESULTS=$(BUILD)/results)
+	$(Q)mkdir -p $(BENCH_OUT)
+	$(Q)$(BENCH_SHORT) OUT=$(BENCH_OUT)/bench-seed.json MEM=1G CASES="idle after" $(PERF_DIR)/bench-seed
+	$(Q)$(BENCH_SHORT) OUT=$(BENCH_OUT)/bench-churn.json MEM=1G CASES="alloc-256" \
+		VARIANTS="none hint cfph" LIMIT=20 $(PERF_DIR)/bench-churn
+	$(Q)$(BENCH_SHORT) OUT=$(BENCH_OUT)/bench-save.json MEM=512M CASES= VARIANTS= $(PERF_DIR)/bench-save
+	$(Q)$(BENCH_SHORT) OUT=$(BENCH_OUT)/bench-latency.json MEM=1G CASES= $(PERF_DIR)/bench-latency
+
+bench-report: ## plots and a page of results (RESULTS=Documentation/results)
+	@tools/build/deps.sh $(DEBS_REPORT)
+	$(Q)$(PERF_DIR)/bench-report $(or $(RESULTS),Documentation/results)
+
+.PHONY: bench bench-hooks bench-churn bench-seed bench-save bench-latency bench-report
