@@ -167,5 +167,22 @@ def bench_json(ctx):
     need(got["kernel"].startswith("6.") and "QEMU" in got["qemu"], f"{got}")
     need(got["commit"] and got["date"].endswith("+00:00"), f"{got}")
     need(set(got["machine"]) == {"cpu", "cores", "accel", "memory-bytes",
-                                 "host-kernel"} and
+                                 "host-kernel", "load"} and
          all(got["machine"].values()), f"{got['machine']}")
+
+
+@test("bench-rows", 20)
+def bench_rows(_ctx):
+    """What has not come to its end is in no median."""
+    results = [{"case": case, "variant": variant, "total-ms": ms,
+                "completed": ms < 10, "used-bytes": ms}
+               for case in ("a", "b") for variant in ("none", "cfph")
+               for ms in (1, 2, 20)]
+    rows = bench.Rows(results, case="a")
+    need(rows.values("cfph", "total-ms", 2) == [2, 4], "values")
+    need(len(rows.of("cfph")) == 3 and len(rows.of("cfph", False)) == 1, "of")
+    need(rows.used() == 2, "used")
+    found = bench.groups(results, "case", "variant")
+    need([k for k, _ in found] == [("a", "none"), ("a", "cfph"),
+                                   ("b", "none"), ("b", "cfph")] and
+         all(len(part.rows) == 3 for _, part in found), f"{found}")

@@ -118,6 +118,38 @@ def spread_percent(values):
     return (max(values) - min(values)) / statistics.median(values) * 100
 
 
+class Rows:
+    """The runs that have these values: Rows(results, case="idle", mem_bytes=n)."""
+
+    def __init__(self, results, **keys):
+        self.rows = [r for r in results if all(
+            r[k.replace("_", "-")] == v for k, v in keys.items())]
+
+    def of(self, variant, completed=None):
+        """Those of one variant; what does not say has come to its end."""
+        return [r for r in self.rows if r["variant"] == variant and
+                completed in (None, r.get("completed", True))]
+
+    def values(self, variant, key, factor=1.0):
+        return [r[key] * factor for r in self.of(variant, True)]
+
+    def throughput(self, variant):
+        """The guest's speed, of that before."""
+        return [r["mib-per-s-during"] / r["mib-per-s-before"]
+                for r in self.of(variant) if r["mib-per-s-before"]]
+
+    def used(self):
+        """Bytes that the guests had in use."""
+        return statistics.median(r["used-bytes"] for r in self.rows)
+
+
+def groups(results, *keys):
+    """[(values of the keys, their Rows)], in the order in which they first come."""
+    values = dict.fromkeys(tuple(r[k] for k in keys) for r in results)
+    return [(v, Rows(results, **{k.replace("-", "_"): x
+                                 for k, x in zip(keys, v)})) for v in values]
+
+
 # --- for people ---
 
 def number(value, digits=0):
@@ -219,7 +251,9 @@ def environment(accel):
             "cpu": processor(), "cores": os.cpu_count(), "accel": accel,
             "memory-bytes": os.sysconf("SC_PAGE_SIZE") *
             os.sysconf("SC_PHYS_PAGES"),
-            "host-kernel": platform.release()},
+            "host-kernel": platform.release(),
+            # What else it did: of the last 15 minutes.
+            "load": round(os.getloadavg()[2], 1)},
         "kernel": kernel_version(config.kernel()), "qemu": qemu,
     }
 
