@@ -123,6 +123,20 @@ RamCfphMoved ram_cfph_walk(const RamCfphLayout *layout, const RamCfphView *view,
     return moved;
 }
 
+#ifdef CONFIG_CFPH_MUTANTS
+void ram_cfph_walk_drop(void)
+{
+    RAMBlock *rb;
+
+    RAMBLOCK_FOREACH_NOT_IGNORED(rb) {
+        if (rb->deferred_bmap) {
+            bitmap_zero(rb->deferred_bmap,
+                        rb->max_length >> RAM_CFPH_PAGE_BITS);
+        }
+    }
+}
+#endif
+
 uint64_t ram_cfph_walk_mark(void)
 {
     uint64_t marked = 0;

@@ -34,6 +34,12 @@ typedef struct RamCfphMoved {
 RamCfphMoved ram_cfph_walk(const RamCfphLayout *layout, const RamCfphView *view,
                            bool put_back);
 
+/*
+ * The mutant "once": what is set aside neither comes back nor is left out in the
+ * end, it is clean.  CONFIG_CFPH_MUTANTS only.
+ */
+void ram_cfph_walk_drop(void);
+
 /**
  * ram_cfph_walk_mark: Make marks of the deferred bits
  *

@@ -238,6 +238,11 @@ static uint64_t ram_cfph_refilter(RamCfphWhen when)
     } else {
         ram_cfph_put_back(reason);
     }
+#ifdef CONFIG_CFPH_MUTANTS
+    if (ram_cfph_mutant(RAM_CFPH_MUTANT_ONCE)) {
+        ram_cfph_walk_drop();
+    }
+#endif
     ram_cfph_view_destroy(&view);
     ram_cfph_layout_destroy(&layout);
 
