@@ -265,8 +265,8 @@ def command(name):
     return " ".join(["make", name, *words])
 
 
-def write_json(name, accel, results):
-    """To OUT=, if that is asked for."""
+def write_json(name, accel, results, so_far=False):
+    """To OUT=, if that is asked for; also with what there is so far."""
     path = asked("OUT")
     if not path:
         return
@@ -274,7 +274,8 @@ def write_json(name, accel, results):
         json.dump({"benchmark": name, "command": command(name),
                    **environment(accel), **results}, file, indent=1)
         file.write("\n")
-    say(f"results: {path}")
+    if not so_far:
+        say(f"results: {path}")
 
 
 def run(name, main):

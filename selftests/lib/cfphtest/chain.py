@@ -5,7 +5,7 @@ import os
 import re
 
 from . import guest
-from .migrate import UNLIMITED, Migration, MigrationFailed
+from .migrate import UNLIMITED, Migration
 from .vm import VM, VMError
 
 LIMIT = 600
@@ -77,8 +77,6 @@ class Chain:
         """False: it has not completed; give_up() or finish() has to follow."""
         try:
             status = self.migration.wait_end(limit)
-        except MigrationFailed:
-            raise
         except VMError:
             self.vm.check_alive()
             return False
@@ -97,6 +95,7 @@ class Chain:
             "total-ms": info["total-time"],
             "downtime-ms": info.get("downtime"),
             "transferred-kib": ram["transferred"] // 1024,
+            "downtime-bytes": ram["downtime-bytes"],
             "pages-skipped": ram.get("free-pages-skipped"),
             "pages-deferred": ram.get("free-pages-deferred"),
             "rounds": ram["dirty-sync-count"],
