@@ -7,12 +7,16 @@
     -j N    N tests at a time (default 1)
 
 Each test is a process of its own with a time limit; when it ends, everything
-that it has started has ended.  Logs: $BUILD/selftests/check/<test>/.
+that it has started has ended.  Logs: $BUILD/selftests/check/<test>/; verdict, reason
+and seconds of each: $BUILD/selftests/check/results.json.
+
+  TESTS_DIR=dir   a package "tests" in there instead of ours (runner-*)
 """
 
 import argparse
 import concurrent.futures
 import importlib
+import json
 import os
 import pkgutil
 import signal
@@ -22,7 +26,7 @@ import time
 import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [os.path.join(HERE, "lib"), HERE]
+sys.path[:0] = [os.environ.get("TESTS_DIR", HERE), os.path.join(HERE, "lib")]
 sys.dont_write_bytecode = True
 # pylint: disable=wrong-import-position
 from cfphtest import accel, config, ktap                        # noqa: E402
@@ -33,6 +37,7 @@ from cfphtest.vm import VMError                                 # noqa: E402
 
 SKIP_CODE = 4
 GRACE = 20      # for a test to clean up after its time limit
+SLOWEST = 10    # are listed
 
 
 def load_tests():
@@ -120,7 +125,7 @@ def spawn(name):
 
 
 def tell(out, name, verdict, text, seconds):
-    """Print what one test has said, and its result."""
+    """Print what one test has said, and its result; which is returned."""
     reason = f"{seconds:.0f} s"
     for line in text.splitlines():
         if line.startswith("SKIP "):
@@ -132,22 +137,41 @@ def tell(out, name, verdict, text, seconds):
     if verdict == "not ok":
         out.diag(f"{name}: logs in {config.out_dir('check', name)}")
     out.result(name, verdict, reason)
+    return {"test": name, "verdict": verdict, "seconds": round(seconds, 1),
+            "reason": reason if verdict == "skip" else ""}
+
+
+def conclude(out, results):
+    """Where the time went and what was left out; the rest is in a file."""
+    if len(results) >= SLOWEST:
+        slow = sorted(results, key=lambda r: -r["seconds"])[:SLOWEST]
+        out.diag("slowest: " + ", ".join(f"{r['test']} {r['seconds']:.0f} s"
+                                         for r in slow))
+    for r in results:
+        if r["verdict"] == "skip":
+            out.diag(f"skipped: {r['test']}: {r['reason']}")
+    path = os.path.join(config.out_dir("check"), "results.json")
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(results, file, indent=1)
+        file.write("\n")
 
 
 def run_all(names, jobs):
     out = ktap.Printer(len(names))
+    results = []
     os.environ["ACCEL"] = accel.choose(out.diag)
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         futures = [(name, pool.submit(spawn, name)) for name in names]
         try:
             for name, future in futures:
-                tell(out, name, *future.result())
+                results.append(tell(out, name, *future.result()))
         except BaseException:       # Ctrl-C, or whoever reads us is gone
             pool.shutdown(wait=False, cancel_futures=True)
             stop_all()
             raise
+    conclude(out, results)
     out.summary()
-    return 1 if out.failed else 0
+    return 0 if out.passed + out.skipped == len(names) else 1
 
 
 def main():

@@ -82,6 +82,8 @@ class Parsed:
             return "failed: " + ", ".join(self.failed[:10])
         if not self.passed:
             return "no test has run"
-        if got < self.planned:
+        if not self.planned:
+            return "no plan: nobody knows whether this is all of it"
+        if got != self.planned:
             return f"{got} results, {self.planned} were planned"
         return None
