@@ -59,7 +59,7 @@ $(PERF_LOAD): $(PERF_DIR)/hookload.c | deps
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(GUEST_CFLAGS) -o $@ $<
 
-bench-hooks: guest qemu $(PERF_BUILT) $(PERF_LOAD) ## what the hooks cost in the guest, in instructions and in time (RUNS=5, OUT=file.json)
+bench-hooks: guest uml qemu $(PERF_BUILT) $(PERF_LOAD) ## what the hooks cost in the guest, in instructions and in time (RUNS=5, OUT=file.json)
 	$(Q)$(TEST_ENV) RUNS=$(RUNS) $(PERF_DIR)/bench-hooks
 
 # --- migrations ---
@@ -85,6 +85,9 @@ bench-save: guest qemu ## a guest written to a file, with and without hints (CAS
 bench-latency: guest qemu $(RELAY) ## how long host and guest take to answer each other (MEM=1G, BW=100M, OUT=file.json)
 	$(Q)$(BENCH_ENV) $(PERF_DIR)/bench-latency
 
+bench-tunables: guest qemu $(RELAY) ## when each tunable of fpctl helps (CASES=, MEM=1G, BW=100M, OUT=file.json)
+	$(Q)$(BENCH_ENV) $(PERF_DIR)/bench-tunables
+
 # Minutes instead of an hour.  bench-hooks is not in it: it builds two kernels first.
 BENCH_OUT   = $(or $(RESULTS),$(BUILD)/results)
 BENCH_SHORT = $(BENCH_ENV) RUNS=$(or $(RUNS),2)
@@ -101,4 +104,5 @@ bench-report: ## plots and a page of results (RESULTS=Documentation/results)
 	@tools/build/deps.sh $(DEBS_REPORT)
 	$(Q)$(PERF_DIR)/bench-report $(or $(RESULTS),Documentation/results)
 
-.PHONY: bench bench-hooks bench-churn bench-seed bench-save bench-latency bench-report
+.PHONY: bench bench-hooks bench-churn bench-seed bench-save bench-latency bench-tunables \
+	bench-report

@@ -32,9 +32,7 @@ def judge(ctx, text):
 @test("kunit-uml", 120)
 def kunit_uml(ctx):
     """KUnit suites of cfph in User Mode Linux."""
-    code, text = run(ctx, "uml", [config.uml(), "mem=256M", "kunit.enable=1",
-                                  "kunit.filter_glob=cfph*", "console=tty",
-                                  "kunit_shutdown=halt"], 100)
+    code, text = run(ctx, "uml", config.uml_kunit("cfph*"), 100)
     ctx.say(f"exit code {code}")
     result = judge(ctx, text)
     need(any("cfph" in name for name in result.passed), "no cfph suite ran")

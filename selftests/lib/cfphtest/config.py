@@ -54,8 +54,11 @@ def initramfs():
     return _path("INITRAMFS")
 
 
-def uml():
-    return _path("UML")
+def uml_kunit(suites):
+    """The command that runs those KUnit suites in User Mode Linux."""
+    return [_path("UML"), "mem=256M", "kunit.enable=1",
+            f"kunit.filter_glob={suites}", "console=tty",
+            "kunit_shutdown=halt"]
 
 
 def perf(*names):
