@@ -70,7 +70,7 @@ DEBS_PEERS  := stress-ng stressapptest
 DEBS_MODEL  := spin gcc libc6-dev
 DEBS_KVM    := busybox-static python3 binutils xz-utils
 DEBS_REPORT := python3-matplotlib
-DEBS_LINT   := universal-ctags sparse shellcheck mandoc codespell perl
+DEBS_LINT   := universal-ctags sparse shellcheck mandoc codespell perl pyflakes3 mypy clang-format
 DEBS        := $(DEBS_BUILD) $(DEBS_KERNEL) $(DEBS_QEMU) $(DEBS_FUZZ) $(DEBS_FPCTL) $(DEBS_GUEST) $(DEBS_PEERS) $(DEBS_MODEL)
 
 # Looked up when a recipe needs it, because `make deps` may have to install it.

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # lint.sh [NAME...]: runs every check below, or those named, and prints one
-# verdict a line: [OK], [FAIL] with the first lines of what is wrong, or [SKIP]
-# when the tool is not there.  `make lint` calls it with the trees prepared.
+# verdict a line: [OK], or [FAIL] with the first lines of what is wrong, or with the
+# name of the tool that is missing.  `make lint` installs the tools, and calls it with
+# the trees prepared.
 #
 # Environment: BUILD, LINUX_SRC, QEMU_SRC, MAKE, JOBS, CCACHE.
 #
@@ -27,6 +28,12 @@ scripts() {
 	all | while IFS= read -r f; do
 		head -n 1 "$f" | grep -q '^#! *\(/usr\)\?/bin/\(env \)\?\(ba\)\?sh' && echo "$f"
 	done
+}
+pythons() {
+	all | while IFS= read -r f; do
+		head -n 1 "$f" | tr -d '\0' | grep -q '^#! */usr/bin/python3' && echo "$f"
+		case $f in *.py) echo "$f" ;; esac
+	done | sort -u
 }
 ours() { # ours DIR PATTERN: new C files under kernel/files or qemu/files, without what is generated
 	(cd "$1" && find . -type f -name "$2" | sed 's|^\./||' | grep -v 'cfph_nl\.[ch]$' | sort)
@@ -109,11 +116,14 @@ shell() {
 }
 
 python() {
-	rc=0
-	for f in $(all | grep '\.py$'); do
-		/usr/bin/python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read(), sys.argv[1])' "$f" || rc=1
-	done
-	return $rc
+	pyflakes3 $(pythons)
+}
+
+# What is not there before something has been started would be most of what it says.
+types() {
+	mypy --cache-dir="$BUILD/mypy" --check-untyped-defs --no-strict-optional \
+		--disable-error-code=var-annotated --ignore-missing-imports \
+		selftests/lib/cfphtest
 }
 
 man_pages() {
@@ -170,7 +180,8 @@ check() { # check NAME TOOL
 	*) return ;;
 	esac
 	if [ -n "${2:-}" ] && ! command -v "$2" >/dev/null; then
-		echo "[SKIP] $1: no $2"
+		failed=$((failed + 1))
+		echo "[FAIL] $1: no $2"
 		return
 	fi
 	if ("$1") >"$log/lint-$1.log" 2>&1; then
@@ -191,7 +202,8 @@ check circles ctags
 check generated
 check fpctl clang-format
 check shell shellcheck
-check python
+check python pyflakes3
+check types mypy
 check man_pages mandoc
 check spelling codespell
 check exec_bits

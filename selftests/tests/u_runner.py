@@ -3,6 +3,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -132,3 +133,45 @@ def runner_ktap(_ctx):
         need((problem is None) == (wanted is None) and
              (wanted or "") in (problem or ""),
              f"{what}: {problem}, not {wanted}")
+
+
+LINT_LIES = (
+    ("exec_bits", "tools/run-me", "#!/bin/sh\n# SPDX-License-Identifier: GPL-2.0\n",
+     "tools/run-me: starts with #!"),
+    ("spdx", "kernel/files/mm/nothing.c", "int a;\n", "kernel/files/mm/nothing.c"),
+    ("circles", None, None, "no ctags"),
+    ("python", None, None, "no pyflakes3"),
+)
+
+
+@test("runner-lint", 60)
+def runner_lint(ctx):
+    """make lint's checks in a tree with faults, and where the tools are missing."""
+    tree = os.path.join(ctx.logs, "tree")
+    shutil.rmtree(tree, ignore_errors=True)
+    os.makedirs(os.path.join(tree, "tools"))
+    shutil.copy2(os.path.join(config.top(), "tools/lint.sh"),
+                 os.path.join(tree, "tools"))
+    env = {"BUILD": os.path.join(tree, "build"), "PATH": os.path.join(tree, "bin")}
+    os.makedirs(env["PATH"])
+    # All that a check of ours needs itself, and none of the tools of others.
+    for tool in ("sh", "find", "sed", "sort", "grep", "head", "tr", "wc", "dirname",
+                 "mkdir", "echo", "cat", "awk"):
+        os.symlink(shutil.which(tool), os.path.join(env["PATH"], tool))
+
+    def lint(*checks):
+        done = subprocess.run(["sh", "tools/lint.sh", *checks], cwd=tree, env=env,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True, timeout=30, check=False)
+        return done.returncode, done.stdout
+
+    code, text = lint("exec_bits", "spdx")
+    need(code == 0 and text.count("[OK]") == 2, f"nothing is wrong: {text}")
+    for check, path, lie, complaint in LINT_LIES:
+        if path:
+            os.makedirs(os.path.dirname(os.path.join(tree, path)), exist_ok=True)
+            with open(os.path.join(tree, path), "w", encoding="utf-8") as out:
+                out.write(lie)
+        code, text = lint(check)
+        need(code == 1 and f"[FAIL] {check}" in text and complaint in text,
+             f"{check}: exit code {code}: {text}")

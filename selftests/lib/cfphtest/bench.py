@@ -196,10 +196,10 @@ def aims_json(aims):
 
 def downtime_aim(what, mine, *others):
     """Never above all others by more than 10 % and 5 ms."""
-    others = [statistics.median(v) for v in others if v]
-    if not mine or not others:
+    theirs = [statistics.median(v) for v in others if v]
+    if not mine or not theirs:
         return []
-    is_, most = statistics.median(mine), max(others) * 1.1 + 5
+    is_, most = statistics.median(mine), max(theirs) * 1.1 + 5
     return [(what, f"stopped for {is_:.0f} ms, aim {most:.0f} (the longer of "
              "none and hint, 10 % and 5 ms)", is_ <= most)]
 

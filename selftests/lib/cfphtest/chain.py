@@ -49,7 +49,7 @@ class Chain:
         self.vm = VM(spec, f"{self.name}-0", logs)
         self.next = None
         self.migration = None
-        self._cpu = (0, 0)
+        self._cpu = (0.0, 0.0)
 
     def boot(self):
         self.vm.boot()
@@ -69,7 +69,7 @@ class Chain:
                        incoming=True)
         self.migration = Migration(self.vm, self.next, bandwidth=bandwidth,
                                    **options)
-        self._cpu = tuple(cpu_seconds(vm.pid) for vm in (self.vm, self.next))
+        self._cpu = (cpu_seconds(self.vm.pid), cpu_seconds(self.next.pid))
         self.migration.start()
         return self
 

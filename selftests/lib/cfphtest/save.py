@@ -118,7 +118,7 @@ def no_background(vm):
     return None
 
 
-WAYS = {
+WAYS: dict = {
     "exec": Stored(EXEC),
     "file": Stored(FILE),
     "fd": Stored(FD),

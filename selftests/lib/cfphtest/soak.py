@@ -25,7 +25,7 @@ HOPS = 20
 MB = 1_000_000
 
 # name: capabilities, parameters by random choice
-WAYS = {
+WAYS: dict = {
     "precopy": ((), {}),
     "precopy-tcp": ((), {}),
     "multifd": (("multifd",), {
