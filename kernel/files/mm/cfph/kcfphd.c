@@ -205,22 +205,28 @@ static int kcfphd(void *unused)
 /**
  * cfph_thread_run - have the thread
  *
- * Context: cfph_mutex held.
+ * Context: process context, may sleep; cfph_mutex not held: whoever makes a thread
+ *	may wait for memory.
  * Return: 0 or a negative errno.
  */
 int cfph_thread_run(void)
 {
+	static DEFINE_MUTEX(once);	/* cfph_mutex nests inside */
 	struct task_struct *thread;
 
-	lockdep_assert_held(&cfph_mutex);
+	lockdep_assert_not_held(&cfph_mutex);
 
+	guard(mutex)(&once);
 	if (cfph.thread)
 		return 0;
 	thread = kthread_create(kcfphd, NULL, "kcfphd");
 	if (IS_ERR(thread))
 		return PTR_ERR(thread);
+
+	mutex_lock(&cfph_mutex);
 	cfph.thread = thread;
 	cfph_thread_place();
+	mutex_unlock(&cfph_mutex);
 	wake_up_process(thread);
 	return 0;
 }

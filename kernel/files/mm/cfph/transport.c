@@ -49,9 +49,14 @@ int cfph_register(const struct cfph_transport_ops *ops, void *priv)
 	if (cfph_refusal() != CFPH_REASON_NONE)
 		return -EOPNOTSUPP;
 
+	err = cfph_thread_run();
+	if (err)
+		return err;
+
 	mutex_lock(&cfph_mutex);
-	err = cfph.ops ? -EBUSY : cfph_thread_run();
-	if (!err) {
+	if (cfph.ops) {
+		err = -EBUSY;
+	} else {
 		cfph.ops = ops;
 		cfph.priv = priv;
 		cfph.failure = CFPH_REASON_NONE;
