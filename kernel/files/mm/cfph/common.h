@@ -248,12 +248,14 @@ void cfph_session_retune(void);
  * @round: of the last ROUND of that migration
  * @sessions: how many START and STOP there have been
  * @requests: how many ROUND
+ * @unknown: how many other commands, and out of place
  */
 struct cfph_mail {
 	u32 migration_id;
 	u32 round;
 	u32 sessions;
-	u32 requests;
+	u64 requests;
+	u64 unknown;
 };
 
 void cfph_thread_wake(void);
@@ -261,8 +263,7 @@ void cfph_mail_read(struct cfph_mail *mail);
 void cfph_mail_starved(void);
 void cfph_mail_clear(void);
 void cfph_mail_wait(long timeout);
-void cfph_announced(u32 *migration_id, u32 *round, u64 *rounds,
-		    u64 *unknown_commands);
+void cfph_announced(struct cfph_mail *mail);
 
 /* --- debugging, debug.c --- */
 

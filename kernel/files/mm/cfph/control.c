@@ -83,13 +83,12 @@ EXPORT_SYMBOL_GPL(cfph_refusal);
 /* Is this a time at which the administrator wants the map? */
 static bool cfph_wanted_now(void)
 {
-	u32 migration_id, round;
-	u64 unused;
+	struct cfph_mail mail;
 
 	if (cfph.tunables.keep == CFPH_KEEP_ALWAYS)
 		return true;
-	cfph_announced(&migration_id, &round, &unused, &unused);
-	return migration_id;
+	cfph_announced(&mail);
+	return mail.migration_id;
 }
 
 /* The device that is there may have learnt something since its driver was bound. */
@@ -154,7 +153,7 @@ bool cfph_wanted(void)
  */
 void cfph_get_info(struct cfph_info *info)
 {
-	u64 unused;
+	struct cfph_mail mail;
 
 	memset(info, 0, sizeof(*info));
 
@@ -170,7 +169,9 @@ void cfph_get_info(struct cfph_info *info)
 		info->tracked_pages = cfph_map_tracked_pages(cfph.map);
 	mutex_unlock(&cfph_mutex);
 
-	cfph_announced(&info->migration_id, &info->round, &unused, &unused);
+	cfph_announced(&mail);
+	info->migration_id = mail.migration_id;
+	info->round = mail.round;
 	if (info->state == CFPH_STATE_READY)
 		info->free_pages = cfph_map_free_pages();
 }
@@ -183,13 +184,14 @@ void cfph_get_info(struct cfph_info *info)
  */
 void cfph_get_counters(struct cfph_counters *counters)
 {
-	u32 unused;
+	struct cfph_mail mail;
 
 	mutex_lock(&cfph_mutex);
 	*counters = cfph.counters;
 	mutex_unlock(&cfph_mutex);
 
 	/* These two are counted in interrupts. */
-	cfph_announced(&unused, &unused, &counters->rounds,
-		       &counters->unknown_commands);
+	cfph_announced(&mail);
+	counters->rounds = mail.requests;
+	counters->unknown_commands = mail.unknown;
 }

@@ -80,28 +80,28 @@
  */
 void cfph_refuse_locked(enum cfph_reason reason, const char *text)
 {
-	u32 migration_id, round;
-	u64 unused;
+	struct cfph_mail mail;
 
 	lockdep_assert_held(&cfph_mutex);
 
-	cfph_announced(&migration_id, &round, &unused, &unused);
+	cfph_announced(&mail);
 	cfph.counters.refused++;
-	trace_cfph_refuse(migration_id, round, reason, text);
-	cfph_notify(CFPH_EVENT_REFUSE, reason, migration_id, round, text);
+	trace_cfph_refuse(mail.migration_id, mail.round, reason, text);
+	cfph_notify(CFPH_EVENT_REFUSE, reason, mail.migration_id, mail.round,
+		    text);
 }
 
 static void cfph_set_state(enum cfph_state state, enum cfph_reason reason)
 {
-	u32 migration_id, round;
-	u64 unused;
+	struct cfph_mail mail;
 
 	lockdep_assert_held(&cfph_mutex);
 
 	cfph.state = state;
 	trace_cfph_state(state, reason);
-	cfph_announced(&migration_id, &round, &unused, &unused);
-	cfph_notify(CFPH_EVENT_STATE, reason, migration_id, round, NULL);
+	cfph_announced(&mail);
+	cfph_notify(CFPH_EVENT_STATE, reason, mail.migration_id, mail.round,
+		    NULL);
 }
 
 /**

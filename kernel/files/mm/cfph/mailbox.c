@@ -22,8 +22,6 @@
 static struct {
 	spinlock_t lock;	/* protects all of it */
 	struct cfph_mail mail;
-	u64 rounds;
-	u64 unknown_commands;
 	bool starved;		/* the thread could use a buffer */
 	/*
 	 * The thread has something to look at.  It reads this without the lock, to
@@ -70,7 +68,6 @@ static bool cfph_mail_command(u16 command, u32 migration_id, u32 round)
 			return false;
 		cfph_mailbox.mail.round = round;
 		cfph_mailbox.mail.requests++;
-		cfph_mailbox.rounds++;
 		return true;
 	case VIRTIO_BALLOON_CFPH_CMD_STOP:
 		/* Whatever the id: a destination does not know ours. */
@@ -101,7 +98,7 @@ void cfph_command(u16 command, u32 migration_id, u32 round)
 	if (cfph_mail_command(command, migration_id, round))
 		WRITE_ONCE(cfph_mailbox.event, true);
 	else
-		cfph_mailbox.unknown_commands++;
+		cfph_mailbox.mail.unknown++;
 	spin_unlock_irqrestore(&cfph_mailbox.lock, flags);
 	wake_up_interruptible(&cfph_wait);
 }
@@ -133,23 +130,16 @@ EXPORT_SYMBOL_GPL(cfph_buffer_returned);
 
 /**
  * cfph_announced - what the host has said
- * @migration_id: the migration that runs, 0 if none
- * @round: its newest round
- * @rounds: ROUND commands since boot
- * @unknown_commands: commands that were ignored since boot
+ * @mail: filled in
  *
  * Context: any.
  */
-void cfph_announced(u32 *migration_id, u32 *round, u64 *rounds,
-		    u64 *unknown_commands)
+void cfph_announced(struct cfph_mail *mail)
 {
 	unsigned long flags;
 
 	spin_lock_irqsave(&cfph_mailbox.lock, flags);
-	*migration_id = cfph_mailbox.mail.migration_id;
-	*round = cfph_mailbox.mail.round;
-	*rounds = cfph_mailbox.rounds;
-	*unknown_commands = cfph_mailbox.unknown_commands;
+	*mail = cfph_mailbox.mail;
 	spin_unlock_irqrestore(&cfph_mailbox.lock, flags);
 }
 

@@ -45,7 +45,7 @@ struct cfph_session {
 	u32 migration_id;	/* 0 in IDLE */
 	u32 round;		/* newest one that the thread has seen */
 	u32 sessions;		/* of the mailbox, when we last looked */
-	u32 requests;		/* likewise */
+	u64 requests;		/* likewise */
 	u64 sequence;		/* of the next message */
 	bool started;		/* STARTED has been sent once */
 	bool drain;		/* drain the per-cpu lists before the next pass */
