@@ -188,6 +188,42 @@ def hotplug_maxmem(ctx):
     need(most <= none + 64 * 1024, "it does cost something")
 
 
+# --- memory that cannot go ---
+
+MEMORY = "/sys/devices/system/memory"
+
+
+@test("hotplug-stuck")
+def hotplug_stuck(ctx):
+    """Memory that goes offline, but cannot, holds up a new map, and nobody else.
+
+    Pages of a pipe cannot be moved.  Whoever wants them offline tries until they are
+    gone or he is, and waits in the place of all that a map that is being made may wait
+    for: a disk, say, that has no more to give.
+    """
+    vm, pages = booted(ctx, "online_movable")
+    plug(vm)
+    vm.sh("dd if=/dev/zero of=/tmp/file bs=1M count=160 2>/dev/null && "
+          "{ cat /tmp/file | sleep 999 & } >/dev/null 2>&1")
+    vm.sh(f"for b in 32 33; do echo offline >{MEMORY}/memory$b/state & done "
+          "2>/dev/null; "
+          + guest.until("dmesg | grep -q 'migration failure'"))
+    vm.sh("fpctl stop; fpctl start; "
+          + guest.until("grep -q '^State:.D' /proc/$(pidof kcfphd)/status"))
+
+    need(guest.fpctl(vm)["reason"] == "starting", "not on its way")
+    guest.rebind(vm)
+    vm.sh("fpctl stop")
+    need(guest.fpctl(vm)["reason"] == "admin", "not stopped")
+    vm.sh("fpctl start")
+
+    guest.kill(vm, "sleep")
+    settled(vm)
+    wait_for(lambda: tracked(vm) < pages + DIMM_PAGES, "none has gone offline")
+    guest.check_map(vm)
+    guest.check_console(vm)
+
+
 # --- virtio-mem ---
 
 def resize(vm, size, most=None):

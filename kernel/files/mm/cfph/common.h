@@ -176,7 +176,7 @@ void cfph_walk_parts(unsigned long pfn, unsigned long end,
 bool cfph_zones_share_word(void);
 unsigned long cfph_read_buddy(struct zone *zone, unsigned long pfn,
 			      unsigned long end, unsigned long *bits);
-void cfph_scan_leaf(struct cfph_map *map, unsigned long slot);
+void cfph_scan_leaf(unsigned long slot);
 
 /* --- control.c and life.c; used by all that is above them --- */
 

@@ -6,14 +6,15 @@
  * of memory that comes and goes, and the switching of the hooks.  Must not know what
  * the bits say, nor states, sessions or messages.
  *
- * Locks: cfph_leaf_lock nests inside everything.  What the memory notifier calls
- * must not take cfph_mutex, which is taken before the locks that are held there.
+ * Locks: cfph_leaf_lock nests inside everything.  Whoever makes a map holds none, least
+ * of all cfph_mutex: a reboot must not wait for memory.  What the memory notifier calls
+ * must not take that one, which is taken before a lock that is held there.
  */
 #define pr_fmt(fmt) "cfph: " fmt
 
 #include <linux/bitmap.h>
 #include <linux/bug.h>
-#include <linux/err.h>
+#include <linux/errno.h>
 #include <linux/gfp.h>
 #include <linux/io.h>
 #include <linux/list.h>
@@ -146,12 +147,6 @@ static void cfph_free_parts(struct cfph_parts *parts)
 		free_pages_exact(parts->dir, sizeof(*parts->dir));
 }
 
-/* How many leaves has the host been told that there may be? */
-static unsigned long cfph_map_room(const struct cfph_map *map)
-{
-	return (unsigned long)le32_to_cpu(map->header->dirs) * CFPH_DIR_LEAVES;
-}
-
 /*
  * Takes what it uses of @parts and leaves NULL.
  *
@@ -164,7 +159,7 @@ static bool cfph_map_add_leaf(struct cfph_map *map, unsigned long slot,
 
 	lockdep_assert_held(&cfph_leaf_lock);
 
-	if (slot >= cfph_map_room(map) || !parts->leaf)
+	if (slot >= CFPH_MAX_SLOTS || !parts->leaf)
 		return false;
 	dir = map->dir[slot / CFPH_DIR_LEAVES];
 	if (!dir) {
@@ -202,33 +197,24 @@ static struct cfph_map *cfph_get_live(void)
 	return map->header ? map : NULL;
 }
 
-/* Return: false if there is nothing to do for @slot. */
-static bool cfph_needs_leaf(unsigned long slot, bool *needs_dir)
-{
-	struct cfph_map *map;
-	bool ret;
-
-	rcu_read_lock();
-	map = cfph_get_live();
-	ret = map && !cfph_map_leaf(map, slot);
-	*needs_dir = ret && !cfph_map_dir(map, slot / CFPH_DIR_LEAVES);
-	rcu_read_unlock();
-
-	return ret;
-}
-
 /*
- * Have a leaf for @slot, whose memory is online or on the way, in the live map.
+ * Have a leaf for @slot, whose memory is online or on the way, in the live map.  The
+ * map may go while we allocate: then there is nothing to do.
  *
  * Return: false if the slot stays untracked although there is a map.
  */
 static bool cfph_track_slot(unsigned long slot)
 {
 	struct cfph_parts parts = {};
-	bool needs_dir, tracked = true;
+	bool needed, needs_dir, tracked = true;
 	struct cfph_map *map;
 
-	if (!cfph_needs_leaf(slot, &needs_dir))
+	rcu_read_lock();
+	map = cfph_get_live();
+	needed = map && !cfph_map_leaf(map, slot);
+	needs_dir = needed && !cfph_map_dir(map, slot / CFPH_DIR_LEAVES);
+	rcu_read_unlock();
+	if (!needed)
 		return true;
 
 	parts.leaf = cfph_alloc_leaf(slot);
@@ -238,8 +224,8 @@ static bool cfph_track_slot(unsigned long slot)
 	}
 
 	spin_lock(&cfph_leaf_lock);
-	map = cfph_get_live();
-	if (map && !cfph_map_leaf(map, slot))
+	/* Another map is going to be filled, with this slot. */
+	if (cfph_get_live() == map && !cfph_map_leaf(map, slot))
 		tracked = cfph_map_add_leaf(map, slot, &parts);
 	spin_unlock(&cfph_leaf_lock);
 	cfph_free_parts(&parts);
@@ -249,32 +235,31 @@ static bool cfph_track_slot(unsigned long slot)
 
 /* --- making and destroying the map --- */
 
-static void cfph_map_free_dir(struct cfph_map *map, unsigned long slot)
+/**
+ * cfph_map_free - free a map that has never been started, or has been stopped
+ * @map: the map, or NULL
+ */
+void cfph_map_free(struct cfph_map *map)
 {
-	struct cfph_dir *dir = map->dir[slot / CFPH_DIR_LEAVES];
-	struct cfph_parts parts = {
-		.page = cfph_dir_page(map, slot),
-		.dir = dir,
-	};
-	unsigned int i;
+	unsigned long slot, i;
 
-	for (i = 0; dir && i < CFPH_DIR_LEAVES; i++)
-		free_page((unsigned long)dir->leaf[i]);
-	cfph_free_parts(&parts);
-}
+	for (slot = 0; map && slot < CFPH_MAX_SLOTS; slot += CFPH_DIR_LEAVES) {
+		struct cfph_parts parts = {
+			.page = cfph_dir_page(map, slot),
+			.dir = map->dir[slot / CFPH_DIR_LEAVES],
+		};
 
-static void cfph_map_free(struct cfph_map *map)
-{
-	unsigned long slot;
-
-	for (slot = 0; slot < CFPH_MAX_SLOTS; slot += CFPH_DIR_LEAVES)
-		cfph_map_free_dir(map, slot);
-	free_page((unsigned long)map->header);
+		for (i = 0; parts.dir && i < CFPH_DIR_LEAVES; i++)
+			free_page((unsigned long)parts.dir->leaf[i]);
+		cfph_free_parts(&parts);
+	}
+	if (map)
+		free_page((unsigned long)map->header);
 	free_page((unsigned long)map);
 }
 
 /* All but the state word, which says that the map is not to be believed yet. */
-static void cfph_map_init_header(struct cfph_map *map, unsigned long slots)
+static void cfph_map_init_header(struct cfph_map *map)
 {
 	struct virtio_balloon_cfph_map_header *header = map->header;
 	u64 generation;
@@ -287,13 +272,22 @@ static void cfph_map_init_header(struct cfph_map *map, unsigned long slots)
 	header->magic = cpu_to_le64(VIRTIO_BALLOON_CFPH_MAGIC);
 	header->version = cpu_to_le32(VIRTIO_BALLOON_CFPH_VERSION);
 	header->generation = cpu_to_le64(generation);
-	header->dirs = cpu_to_le32(DIV_ROUND_UP(slots, CFPH_DIR_LEAVES));
+	header->dirs = cpu_to_le32(CFPH_DIRS);
 }
 
-static struct cfph_map *cfph_map_alloc(unsigned long slots)
+/**
+ * cfph_map_alloc - make a map in which nothing is
+ *
+ * Context: process context, no lock held; may wait for memory.
+ * Return: the map, or NULL if there is no memory.
+ */
+struct cfph_map *cfph_map_alloc(void)
 {
-	struct cfph_map *map = cfph_alloc_page();
+	struct cfph_map *map;
 
+	lockdep_assert_none_held_once();
+
+	map = cfph_alloc_page();
 	if (!map)
 		return NULL;
 	map->header = cfph_alloc_page();
@@ -301,22 +295,15 @@ static struct cfph_map *cfph_map_alloc(unsigned long slots)
 		free_page((unsigned long)map);
 		return NULL;
 	}
-	cfph_map_init_header(map, slots);
+	cfph_map_init_header(map);
 	return map;
 }
 
-/* How many leaves may there ever be, holes included? */
-static unsigned long cfph_possible_slots(void)
+/* Once: a DIMM has many blocks. */
+static void cfph_say_untracked(unsigned long slot)
 {
-	/* SRAT's hotplug ranges count: QEMU announces there what may come. */
-	unsigned long pages = max_t(u64, max_pfn, max_possible_pfn);
-	unsigned long slots = DIV_ROUND_UP(pages, CFPH_LEAF_PAGES);
-
-	if (slots <= CFPH_MAX_SLOTS)
-		return slots;
-	pr_warn_once("pages %#lx and up are not tracked and migrate as used: the directory ends there\n",
-		     CFPH_MAX_SLOTS << CFPH_LEAF_SHIFT);
-	return CFPH_MAX_SLOTS;
+	pr_warn_once("pages %#lx and up are not tracked and migrate as used: no memory for the map, or its directory ends there\n",
+		     slot << CFPH_LEAF_SHIFT);
 }
 
 static bool cfph_slot_online(unsigned long slot)
@@ -331,18 +318,6 @@ static bool cfph_slot_online(unsigned long slot)
 	return false;
 }
 
-static bool cfph_track_online(unsigned long slots)
-{
-	unsigned long slot;
-
-	for (slot = 0; slot < slots; slot++) {
-		if (cfph_slot_online(slot) && !cfph_track_slot(slot))
-			return false;
-		cond_resched();
-	}
-	return true;
-}
-
 static void cfph_set_live(struct cfph_map *map)
 {
 	spin_lock(&cfph_leaf_lock);
@@ -351,56 +326,67 @@ static void cfph_set_live(struct cfph_map *map)
 }
 
 /**
- * cfph_map_start - make a map for all online memory and switch the hooks on
+ * cfph_map_start - switch the hooks on
+ * @map: what cfph_map_alloc() has returned
  *
- * The contents are garbage until cfph_scan_leaf() has been called for each slot.
+ * From here on memory that comes online gets a leaf.  That of other memory, and
+ * what is free in either, is up to cfph_map_fill().
  *
- * Context: process context, may sleep.  Takes mem_hotplug_lock, then
- *	cpu_hotplug_lock, each for itself; the caller holds neither.
- * Return: the map; ERR_PTR(-ENOMEM); or ERR_PTR(-EXDEV) if two zones share a
- *	word of it.
+ * Context: process context, may sleep.  Takes cpu_hotplug_lock.
  */
-struct cfph_map *cfph_map_start(void)
+void cfph_map_start(struct cfph_map *map)
 {
-	unsigned long slots = cfph_possible_slots();
-	struct cfph_map *map = cfph_map_alloc(slots);
-	int err = 0;
-
-	if (!map)
-		return ERR_PTR(-ENOMEM);
-
-	/* No memory comes online meanwhile; later, the notifier takes care. */
-	get_online_mems();
 	cfph_set_live(map);
-	if (!cfph_track_online(slots))
-		err = -ENOMEM;
-	else if (cfph_zones_share_word())
-		err = -EXDEV;
-	put_online_mems();
-	if (err) {
-		cfph_map_stop(map);
-		return ERR_PTR(err);
-	}
-
 	/*
-	 * Not under get_online_mems(): memory hotplug takes cpu_hotplug_lock,
-	 * which this needs, before mem_hotplug_lock.
-	 *
 	 * The sites are switched one after the other, and a CPU may still be in
 	 * an allocator path that it entered with the hooks off.  Both end before
 	 * the scan gets the lock of the zone in question.
 	 */
 	static_branch_enable(&cfph_hooks);
+}
 
-	return map;
+/**
+ * cfph_map_fill - have the next leaf of online memory, and what is free there
+ * @slot: where to look; set to where to look after that
+ *
+ * The live map's, which may go at any moment: then nothing happens.
+ *
+ * Context: kcfphd, no lock held; may wait for memory.  Takes mem_hotplug_lock.
+ * Return: 1; 0 if there is no such leaf any more; -ENOMEM.
+ */
+int cfph_map_fill(unsigned long *slot)
+{
+	unsigned long end = DIV_ROUND_UP(READ_ONCE(max_pfn), CFPH_LEAF_PAGES);
+	int ret = 0;
+
+	lockdep_assert_none_held_once();
+
+	if (end > CFPH_MAX_SLOTS) {
+		cfph_say_untracked(CFPH_MAX_SLOTS);
+		end = CFPH_MAX_SLOTS;
+	}
+
+	/* Neither the memory nor its leaf goes; what comes later, the notifier sees. */
+	get_online_mems();
+	while (*slot < end && !cfph_slot_online(*slot)) {
+		++*slot;
+		cond_resched();
+	}
+	if (*slot < end) {
+		ret = cfph_track_slot(*slot) ? 1 : -ENOMEM;
+		cfph_scan_leaf((*slot)++);
+	}
+	put_online_mems();
+
+	return ret;
 }
 
 /**
  * cfph_map_stop - switch the hooks off and free the map
- * @map: what cfph_map_start() has returned
+ * @map: what cfph_map_start() was given
  *
  * Context: process context, may sleep.  Takes cpu_hotplug_lock.  Nobody else
- *	uses @map, and the host has been told not to.
+ *	uses @map but under RCU, and the host has been told not to.
  */
 void cfph_map_stop(struct cfph_map *map)
 {
@@ -473,9 +459,7 @@ static void cfph_track_range(unsigned long slot, unsigned long end)
 	for (; slot < end; slot++) {
 		if (cfph_track_slot(slot))
 			continue;
-		/* For the first of the many blocks of a DIMM. */
-		pr_warn_once("pages %#lx and up are not tracked and migrate as used: no memory for the map, or beyond what the firmware announced at boot\n",
-			     slot << CFPH_LEAF_SHIFT);
+		cfph_say_untracked(slot);
 		break;
 	}
 }

@@ -8,7 +8,6 @@
 #define pr_fmt(fmt) "cfph: " fmt
 
 #include <linux/cfph.h>
-#include <linux/err.h>
 #include <linux/init.h>
 #include <linux/ktime.h>
 #include <linux/limits.h>
@@ -33,10 +32,10 @@
  * OFF
  *	No map. The hooks are no-ops.
  * HOOKS
- *	The map is allocated, the hooks are on, the contents are garbage.
+ *	The hooks are on, the map has no leaf yet.
  * SCAN
- *	kcfphd fills one leaf after the other from the buddy lists. What has
- *	been filled is exact and stays so.
+ *	kcfphd makes one leaf after the other, and fills it from the buddy
+ *	lists. What has been filled is exact and stays so.
  * READY
  *	Every bit is exact. The host is told, whether a migration runs or not, and
  *	may read the map from then on: it is registered.
@@ -56,7 +55,7 @@
  *                   session, every call of the     core's locks, netlink;
  *                   transport                      none of those below
  * cpu_hotplug_lock  (static key)                   cfph_mutex
- * mem_hotplug_lock  struct page against offline    cfph_mutex
+ * mem_hotplug_lock  struct page against offline    none of the above
  * zone->lock        bits of that zone              all of the above
  * cfph_leaf_lock    which map is live, new leaves  all but zone->lock
  *                   and their directory entries
@@ -66,9 +65,11 @@
  *
  * cfph_mutex is never taken under mem_hotplug_lock or cpu_hotplug_lock; that is
  * why the memory notifier has a spinlock of its own. kcfphd holds cfph_mutex for
- * one bounded step at a time (a leaf of the scan, a part of a pass) and never
- * while it sleeps or is frozen, so whoever wants to go down need not wait for it,
- * even during suspend.
+ * one bounded step at a time and never while it sleeps, is frozen, allocates
+ * memory (which may wait for a disk) or waits for memory hotplug (which may take
+ * for ever), so whoever wants to go down need not wait for it, even during suspend.
+ * It makes a leaf without the mutex, therefore, and comes to the map as the hooks
+ * do, under RCU: if the map has gone meanwhile, the leaf is given back.
  */
 
 /**
@@ -104,34 +105,49 @@ static void cfph_set_state(enum cfph_state state, enum cfph_reason reason)
 		    NULL);
 }
 
+static void cfph_build_failed(enum cfph_reason why)
+{
+	if (why == CFPH_REASON_SHARED_WORD)
+		pr_warn("off: two memory zones share one 64-page word of the map\n");
+	else
+		pr_warn("off: no memory for the map (32 KiB per GiB of RAM); fpctl set enable 1 tries again\n");
+	cfph.failure = why;
+	cfph_down(why);
+	cfph_refuse_locked(why, "the map cannot be made");
+}
+
 /**
  * cfph_build - begin to make a map: OFF -> HOOKS -> SCAN
  *
  * On failure the state stays OFF and cfph.failure says why.
  *
- * Context: kcfphd, cfph_mutex held.
+ * Context: kcfphd, cfph_mutex held; drops it meanwhile.
  */
 void cfph_build(void)
 {
-	struct cfph_map *map;
+	struct cfph_map *map = NULL;
+	bool shared;
 
 	lockdep_assert_held(&cfph_mutex);
 
-	map = cfph_map_start();
-	if (IS_ERR(map)) {
-		if (PTR_ERR(map) == -EXDEV) {
-			cfph.failure = CFPH_REASON_SHARED_WORD;
-			pr_warn("off: two memory zones share one 64-page word of the map\n");
-		} else {
-			cfph.failure = CFPH_REASON_NO_MEMORY;
-			pr_warn("off: no memory for the map (32 KiB per GiB of RAM); fpctl set enable 1 tries again\n");
-		}
-		cfph_set_state(CFPH_STATE_OFF, cfph.failure);
-		cfph_refuse_locked(cfph.failure, "the map cannot be made");
+	mutex_unlock(&cfph_mutex);
+	shared = cfph_zones_share_word();
+	if (!shared)
+		map = cfph_map_alloc();
+	mutex_lock(&cfph_mutex);
+
+	if (!cfph_wanted()) {
+		cfph_map_free(map);
+		return;
+	}
+	if (!map) {
+		cfph_build_failed(shared ? CFPH_REASON_SHARED_WORD :
+					   CFPH_REASON_NO_MEMORY);
 		return;
 	}
 
 	cfph.map = map;
+	cfph_map_start(map);
 	cfph_set_state(CFPH_STATE_HOOKS, CFPH_REASON_STARTING);
 
 	cfph.scan_slot = 0;
@@ -139,30 +155,11 @@ void cfph_build(void)
 	cfph_set_state(CFPH_STATE_SCAN, CFPH_REASON_STARTING);
 }
 
-/**
- * cfph_build_step - fill one leaf; when all have been filled: SCAN -> READY
- *
- * Memory that comes online meanwhile gets a leaf of zeroes before its first page
- * is free, and the hooks are on: whether the scan still sees it or not, it is
- * exact.
- *
- * Context: kcfphd, cfph_mutex held.
- */
-void cfph_build_step(void)
+static void cfph_build_done(void)
 {
 	struct cfph_map *map = cfph.map;
-	u64 start = ktime_get_ns();
 
 	lockdep_assert_held(&cfph_mutex);
-
-	while (cfph.scan_slot < READ_ONCE(map->slots) &&
-	       !cfph_map_leaf(map, cfph.scan_slot))
-		cfph.scan_slot++;
-	if (cfph.scan_slot < READ_ONCE(map->slots))
-		cfph_scan_leaf(map, cfph.scan_slot++);
-	cfph.scan_ns += ktime_get_ns() - start;
-	if (cfph.scan_slot < READ_ONCE(map->slots))
-		return;
 
 	cfph.counters.scans++;
 	cfph.counters.scan_ns = cfph.scan_ns;
@@ -177,6 +174,38 @@ void cfph_build_step(void)
 	virt_store_release(&map->header->state,
 			   cpu_to_le32(VIRTIO_BALLOON_CFPH_STATE_READY));
 	cfph_set_state(CFPH_STATE_READY, CFPH_REASON_NONE);
+}
+
+/**
+ * cfph_build_step - make and fill one leaf; behind the last one: SCAN -> READY
+ *
+ * Memory that comes online meanwhile gets a leaf of zeroes before its first page
+ * is free, and the hooks are on: whether the scan still sees it or not, it is
+ * exact.
+ *
+ * Context: kcfphd, cfph_mutex held; drops it meanwhile.
+ */
+void cfph_build_step(void)
+{
+	unsigned long slot = cfph.scan_slot;
+	u64 start = ktime_get_ns();
+	int ret;
+
+	lockdep_assert_held(&cfph_mutex);
+
+	mutex_unlock(&cfph_mutex);
+	ret = cfph_map_fill(&slot);
+	mutex_lock(&cfph_mutex);
+
+	/* Others take the map down; up goes nobody but us, so it is the same one. */
+	if (cfph.state != CFPH_STATE_SCAN)
+		return;
+	cfph.scan_slot = slot;
+	cfph.scan_ns += ktime_get_ns() - start;
+	if (ret < 0)
+		cfph_build_failed(CFPH_REASON_NO_MEMORY);
+	else if (!ret)
+		cfph_build_done();
 }
 
 /**

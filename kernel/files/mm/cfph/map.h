@@ -57,7 +57,10 @@ struct cfph_map {
 };
 
 /* leaf.c */
-struct cfph_map *cfph_map_start(void);
+struct cfph_map *cfph_map_alloc(void);
+void cfph_map_free(struct cfph_map *map);
+void cfph_map_start(struct cfph_map *map);
+int cfph_map_fill(unsigned long *slot);
 void cfph_map_stop(struct cfph_map *map);
 u64 cfph_map_tracked_pages(const struct cfph_map *map);
 u64 cfph_map_bytes(const struct cfph_map *map);

@@ -7,12 +7,13 @@
  * checks it.  Walking the free lists instead would hold the lock for millions of
  * entries.  Must not know states, sessions or messages.
  *
- * Callers hold mem_hotplug_lock (get_online_mems()), so that no struct page
- * vanishes.
+ * All of it runs under mem_hotplug_lock (get_online_mems()), so that no struct page
+ * vanishes; and so not under cfph_mutex.
  */
 #include <linux/memory_hotplug.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/spinlock.h>
 
@@ -112,20 +113,22 @@ void cfph_walk_parts(unsigned long pfn, unsigned long end,
 
 /*
  * Under the lock that the hooks of this part of the block run under: from here
- * on it is exact.  Only words of this zone are written, because no word has
- * pages of two zones.
+ * on it is exact.  Like them we find the map under RCU: it may have gone.  Only words
+ * of this zone are written, because no word has pages of two zones.
  */
 static unsigned long cfph_scan_part(struct zone *zone, unsigned long pfn,
 				    unsigned long end, void *arg)
 {
 	unsigned long bits[CFPH_BLOCK_WORDS] = {};
-	unsigned long word, last, *leaf = arg;
+	unsigned long word, last, *leaf;
 
 	spin_lock_irq(&zone->lock);
 	end = cfph_read_buddy(zone, pfn, end, bits);
+	leaf = cfph_map_leaf(rcu_dereference_raw(cfph_live_map),
+			     pfn >> CFPH_LEAF_SHIFT);
 	word = pfn >> CFPH_WORD_SHIFT;
 	last = (end - 1) >> CFPH_WORD_SHIFT;
-	for (; word <= last; word++)
+	for (; leaf && word <= last; word++)
 		WRITE_ONCE(leaf[word % CFPH_LEAF_WORDS],
 			   bits[word % CFPH_BLOCK_WORDS]);
 	spin_unlock_irq(&zone->lock);
@@ -134,24 +137,16 @@ static unsigned long cfph_scan_part(struct zone *zone, unsigned long pfn,
 }
 
 /**
- * cfph_scan_leaf - fill one leaf from the buddy lists
- * @map: the map; the hooks are on
+ * cfph_scan_leaf - fill one leaf of the live map from the buddy lists
  * @slot: which leaf; nothing happens if it does not exist
  *
- * Context: process context; takes mem_hotplug_lock, then zone->lock per block.
+ * Context: process context; mem_hotplug_lock held.  Takes zone->lock per block.
  */
-void cfph_scan_leaf(struct cfph_map *map, unsigned long slot)
+void cfph_scan_leaf(unsigned long slot)
 {
 	unsigned long pfn = slot << CFPH_LEAF_SHIFT;
-	unsigned long *leaf;
 
-	/* Keeps the leaf, too; it goes with its memory. */
-	get_online_mems();
-	leaf = cfph_map_leaf(map, slot);
-	if (leaf)
-		cfph_walk_parts(pfn, pfn + CFPH_LEAF_PAGES, cfph_scan_part,
-				leaf);
-	put_online_mems();
+	cfph_walk_parts(pfn, pfn + CFPH_LEAF_PAGES, cfph_scan_part, NULL);
 }
 
 /* --- may the map be kept at all? --- */
@@ -194,20 +189,23 @@ static bool cfph_pair_shares_word(struct zone *a, struct zone *b)
  * at large powers of two, and memory is plugged by sections, but a node may end
  * at any page.
  *
- * Context: process context; mem_hotplug_lock held.
+ * Context: process context; takes mem_hotplug_lock.
  * Return: true if they do; then no map can be kept.
  */
 bool cfph_zones_share_word(void)
 {
 	struct zone *a, *b;
+	bool ret = false;
 
+	get_online_mems();
 	for_each_populated_zone(a) {
 		for_each_populated_zone(b) {
 			if (a == b)
 				break;
-			if (cfph_pair_shares_word(a, b))
-				return true;
+			ret = ret || cfph_pair_shares_word(a, b);
 		}
 	}
-	return false;
+	put_online_mems();
+
+	return ret;
 }

@@ -5,6 +5,7 @@
  * Included by kcfphd.c.
  */
 #include <kunit/test.h>
+#include <linux/delay.h>
 #include <linux/prandom.h>
 #include <linux/slab.h>
 
@@ -453,6 +454,9 @@ static void cfph_test_life(struct kunit *test)
 		cfph_command(VIRTIO_BALLOON_CFPH_CMD_ROUND, 100 + i, 1);
 		cfph_test_enable(h, i % 2);
 		cfph_test_drop_messages(h);
+		/* A map that is being made gets ever further. */
+		if (i % 2)
+			fsleep(50 * i);
 	}
 	cfph_test_wait(h, cfph_test_ready);
 	cfph_test_oracle(test);

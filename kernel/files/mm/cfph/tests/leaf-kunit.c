@@ -76,16 +76,13 @@ static unsigned int cfph_test_add_leaf(struct kunit *test, struct cfph_map *map,
 	return taken;
 }
 
-/*
- * A map of @slots slots with a leaf in the last one but one.  Not published, so
- * no hook writes to it.
- */
-static struct cfph_map *cfph_test_map(struct kunit *test, unsigned long slots)
+/* A map with one leaf.  Not published, so no hook writes to it. */
+static struct cfph_map *cfph_test_map(struct kunit *test, unsigned long slot)
 {
-	struct cfph_map *map = cfph_map_alloc(slots);
+	struct cfph_map *map = cfph_map_alloc();
 
 	KUNIT_ASSERT_NOT_NULL(test, map);
-	cfph_test_add_leaf(test, map, slots - 2);
+	cfph_test_add_leaf(test, map, slot);
 	return map;
 }
 
@@ -103,7 +100,7 @@ static void cfph_test_header(struct kunit *test)
 		unsigned long slot;
 		unsigned int pages;
 	} adds[] = { { 512, 2 }, { 0, 2 }, { 511, 1 }, { 1024, 1 } };
-	struct cfph_map *map = cfph_test_map(test, 1537);
+	struct cfph_map *map = cfph_test_map(test, 1535);
 	struct virtio_balloon_cfph_map_header *header = map->header;
 	u64 changes = 2, bytes = cfph_map_bytes(map);
 	unsigned long slot;
@@ -115,13 +112,13 @@ static void cfph_test_header(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, le32_to_cpu(header->state),
 			VIRTIO_BALLOON_CFPH_STATE_OFF);
 	KUNIT_EXPECT_NE(test, le64_to_cpu(header->generation), 0);
-	KUNIT_EXPECT_EQ(test, le32_to_cpu(header->dirs), 4);
+	KUNIT_EXPECT_EQ(test, le32_to_cpu(header->dirs), 504);
 	KUNIT_EXPECT_EQ(test, le64_to_cpu(header->changes), changes);
 	KUNIT_EXPECT_EQ(test, cfph_test_entry(map, 1535),
 			virt_to_phys(cfph_map_leaf(map, 1535)));
 	/* No directory page for 64 GiB in which nothing is. */
 	KUNIT_EXPECT_NULL(test, memchr_inv(header->dir, 0, 2 * sizeof(u64)));
-	KUNIT_EXPECT_NULL(test, memchr_inv(header->dir + 3, 0, sizeof(u64)));
+	KUNIT_EXPECT_NULL(test, memchr_inv(header->dir + 3, 0, 501 * sizeof(u64)));
 
 	for (i = 0; i < ARRAY_SIZE(adds); i++) {
 		slot = adds[i].slot;
@@ -144,14 +141,14 @@ static void cfph_test_header(struct kunit *test)
 /* What has no place, or no memory, is left out, and nobody is told anything. */
 static void cfph_test_no_leaf(struct kunit *test)
 {
-	struct cfph_map *map = cfph_test_map(test, 4);
+	struct cfph_map *map = cfph_test_map(test, 2);
 	u64 changes = le64_to_cpu(map->header->changes);
 	struct cfph_parts parts = { .leaf = cfph_alloc_page() }, none = {};
 
 	KUNIT_ASSERT_NOT_NULL(test, parts.leaf);
 	spin_lock(&cfph_leaf_lock);
-	/* The header speaks of one directory page. */
-	KUNIT_EXPECT_FALSE(test, cfph_map_add_leaf(map, 512, &parts));
+	/* The header page has no place for more than 504 directory pages. */
+	KUNIT_EXPECT_FALSE(test, cfph_map_add_leaf(map, 504 * 512, &parts));
 	KUNIT_EXPECT_FALSE(test, cfph_map_add_leaf(map, ULONG_MAX, &parts));
 	KUNIT_EXPECT_FALSE(test, cfph_map_add_leaf(map, 0, &none));
 	spin_unlock(&cfph_leaf_lock);
@@ -159,7 +156,7 @@ static void cfph_test_no_leaf(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, le64_to_cpu(map->header->changes), changes);
 	cfph_map_free(map);
 
-	map = cfph_map_alloc(4);
+	map = cfph_map_alloc();
 	KUNIT_ASSERT_NOT_NULL(test, map);
 	spin_lock(&cfph_leaf_lock);
 	KUNIT_EXPECT_FALSE(test, cfph_map_add_leaf(map, 0, &parts));
@@ -173,7 +170,7 @@ static void cfph_test_no_leaf(struct kunit *test)
 
 static void cfph_test_directory(struct kunit *test)
 {
-	struct cfph_map *map = cfph_test_map(test, 4);
+	struct cfph_map *map = cfph_test_map(test, 2);
 	unsigned long end = 4UL << CFPH_LEAF_SHIFT;
 
 	KUNIT_EXPECT_NULL(test, cfph_map_leaf(map, 0));
@@ -197,10 +194,10 @@ static void cfph_test_directory(struct kunit *test)
 static void cfph_test_high_pfn(struct kunit *test)
 {
 	/* The leaf begins at pfn 2^32 + 32768, address 16 TiB + 128 MiB. */
-	unsigned long slots = (1UL << (32 - CFPH_LEAF_SHIFT)) + 3;
-	struct cfph_map *map = cfph_test_map(test, slots);
-	unsigned long pfn = (slots - 2) << CFPH_LEAF_SHIFT;
-	unsigned long *leaf = cfph_map_leaf(map, slots - 2);
+	unsigned long slot = (1UL << (32 - CFPH_LEAF_SHIFT)) + 1;
+	struct cfph_map *map = cfph_test_map(test, slot);
+	unsigned long pfn = slot << CFPH_LEAF_SHIFT;
+	unsigned long *leaf = cfph_map_leaf(map, slot);
 
 	KUNIT_ASSERT_GT(test, pfn, 1UL << 32);
 
@@ -222,7 +219,7 @@ static void cfph_test_high_pfn(struct kunit *test)
 
 static void cfph_test_changed(struct kunit *test)
 {
-	struct cfph_map *map = cfph_test_map(test, 4);
+	struct cfph_map *map = cfph_test_map(test, 2);
 	unsigned long first = 2 * CFPH_LEAF_CHUNKS;
 	unsigned long chunk;
 

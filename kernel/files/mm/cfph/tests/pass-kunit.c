@@ -4,6 +4,7 @@
  * Included by kcfphd.c behind kcfphd-kunit.c, with the same host.
  */
 #include <linux/bitmap.h>
+#include <linux/memory_hotplug.h>
 #include <linux/sizes.h>
 
 #include "../hooks.h"
@@ -139,7 +140,9 @@ static u64 cfph_pass_hold_ns(unsigned long slot)
 
 	for (i = 0; i < 5; i++) {
 		start = ktime_get_ns();
-		cfph_scan_leaf(cfph.map, slot);
+		get_online_mems();
+		cfph_scan_leaf(slot);
+		put_online_mems();
 		least = min(least, ktime_get_ns() - start);
 	}
 	return least / (CFPH_LEAF_PAGES / MAX_ORDER_NR_PAGES);
@@ -152,10 +155,8 @@ static void cfph_pass_scan(struct kunit *test)
 	u64 most = 0;
 
 	cfph_pass_fragment(test);
-	mutex_lock(&cfph_mutex);
-	for (slot = 0; slot < cfph.map->slots; slot++)
+	for (slot = 0; slot < READ_ONCE(cfph.map->slots); slot++)
 		most = max(most, cfph_pass_hold_ns(slot));
-	mutex_unlock(&cfph_mutex);
 	kunit_info(test, "scan: %llu ns for %u pages under zone->lock\n", most,
 		   MAX_ORDER_NR_PAGES);
 	cfph_test_oracle(test);
