@@ -14,8 +14,8 @@
  *	assert_hooks		complain, once, about a page that is handed out while
  *				it is free in the map; on from the beginning
  *
- * The oracle holds cfph_mutex for one leaf at a time, and zone->lock for one
- * max-order block, under which map and buddy lists must agree bit by bit.
+ * The oracle holds zone->lock for one max-order block, under which map and buddy
+ * lists must agree bit by bit.
  */
 #define pr_fmt(fmt) "cfph: " fmt
 
@@ -35,11 +35,6 @@
 
 /* --- the oracle --- */
 
-struct cfph_verify_leaf {
-	const unsigned long *leaf;
-	struct cfph_verdict *verdict;
-};
-
 static void cfph_verify_word(unsigned long pfn, unsigned long map,
 			     unsigned long buddy, struct cfph_verdict *verdict)
 {
@@ -53,50 +48,51 @@ static void cfph_verify_word(unsigned long pfn, unsigned long map,
 	verdict->map_free = map & (differs & -differs);
 }
 
+/* Under RCU, too: the map may go at any moment, and then there is nothing to compare. */
 static unsigned long cfph_verify_part(struct zone *zone, unsigned long pfn,
 				      unsigned long end, void *arg)
 {
 	unsigned long bits[CFPH_BLOCK_WORDS] = {};
-	struct cfph_verify_leaf *v = arg;
-	unsigned long first;
+	struct cfph_verdict *verdict = arg;
+	unsigned long first, *leaf;
 
 	spin_lock_irq(&zone->lock);
 	end = cfph_read_buddy(zone, pfn, end, bits);
+	leaf = cfph_map_leaf(cfph_ready_map(), pfn >> CFPH_LEAF_SHIFT);
 	/* Whole words: what is not in this part of the block is a hole. */
-	for (first = round_down(pfn, BITS_PER_LONG); first < end;
+	for (first = round_down(pfn, BITS_PER_LONG); leaf && first < end;
 	     first += BITS_PER_LONG) {
 		unsigned long word = first >> CFPH_WORD_SHIFT;
 
-		cfph_verify_word(first, v->leaf[word % CFPH_LEAF_WORDS],
-				 bits[word % CFPH_BLOCK_WORDS], v->verdict);
+		cfph_verify_word(first, leaf[word % CFPH_LEAF_WORDS],
+				 bits[word % CFPH_BLOCK_WORDS], verdict);
 	}
 	spin_unlock_irq(&zone->lock);
 
-	v->verdict->pages += end - pfn;
+	if (leaf)
+		verdict->pages += end - pfn;
 	return end;
 }
 
 static void cfph_verify_leaf(unsigned long slot, struct cfph_verdict *verdict)
 {
 	unsigned long pfn = slot << CFPH_LEAF_SHIFT;
-	struct cfph_verify_leaf v = { .verdict = verdict };
-	u64 before = verdict->pages;
-	unsigned long word;
-
-	lockdep_assert_held(&cfph_mutex);
 
 	get_online_mems();
-	v.leaf = cfph_map_leaf(cfph.map, slot);
-	if (!v.leaf)
-		goto out_put;
-	cfph_walk_parts(pfn, pfn + CFPH_LEAF_PAGES, cfph_verify_part, &v);
-	/* All of it offline: nothing may be free, and no hook runs. */
-	if (verdict->pages == before)
-		for (word = 0; word < CFPH_LEAF_WORDS; word++)
-			cfph_verify_word(pfn + word * BITS_PER_LONG,
-					 v.leaf[word], 0, verdict);
-out_put:
+	cfph_walk_parts(pfn, pfn + CFPH_LEAF_PAGES, cfph_verify_part, verdict);
 	put_online_mems();
+}
+
+/* Return: the end of the slots of a map that is READY; 0 if there is none. */
+static unsigned long cfph_ready_slots(void)
+{
+	unsigned long slots;
+
+	rcu_read_lock();
+	slots = READ_ONCE(cfph_ready_map()->slots);
+	rcu_read_unlock();
+
+	return slots;
 }
 
 static void cfph_complain(const struct cfph_verdict *verdict)
@@ -115,22 +111,13 @@ static void cfph_complain(const struct cfph_verdict *verdict)
  */
 int cfph_verify(struct cfph_verdict *verdict)
 {
-	unsigned long slot, slots = 1;
+	unsigned long slot;
 
 	memset(verdict, 0, sizeof(*verdict));
 
-	for (slot = 0; slot < slots && !verdict->differs; slot++) {
-		mutex_lock(&cfph_mutex);
-		if (cfph.state != CFPH_STATE_READY) {
-			mutex_unlock(&cfph_mutex);
-			return -ENODATA;
-		}
-		slots = cfph.map->slots;
+	for (slot = 0; slot < cfph_ready_slots() && !verdict->differs; slot++)
 		cfph_verify_leaf(slot, verdict);
-		mutex_unlock(&cfph_mutex);
-		cond_resched();
-	}
-	return 0;
+	return cfph_ready_slots() ? 0 : -ENODATA;
 }
 
 static int cfph_verify_show(struct seq_file *m, void *unused)
@@ -160,16 +147,16 @@ static void cfph_random_work(struct work_struct *work)
 {
 	u32 ms = READ_ONCE(cfph_random_ms);
 	struct cfph_verdict verdict = {};
-	unsigned long slot, n;
+	unsigned long slot, n, slots;
 
-	mutex_lock(&cfph_mutex);
-	if (cfph.state == CFPH_STATE_READY) {
-		slot = get_random_u32_below(cfph.map->slots);
-		for (n = cfph.map->slots; n && !cfph_map_leaf(cfph.map, slot); n--)
-			slot = (slot + 1) % cfph.map->slots;
+	rcu_read_lock();
+	slots = READ_ONCE(cfph_ready_map()->slots);
+	slot = slots ? get_random_u32_below(slots) : 0;
+	for (n = slots; n && !cfph_map_leaf(cfph_ready_map(), slot); n--)
+		slot = (slot + 1) % slots;
+	rcu_read_unlock();
+	if (slots)
 		cfph_verify_leaf(slot, &verdict);
-	}
-	mutex_unlock(&cfph_mutex);
 
 	if (verdict.differs) {
 		/* One is enough: the next would be as bad. */

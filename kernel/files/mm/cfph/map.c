@@ -66,11 +66,27 @@ noinline void __cfph_page_allocated(struct page *page, unsigned int order)
 
 #ifdef CONFIG_CFPH_DEBUG
 /**
+ * cfph_ready_map - the live map, if the host may read it
+ *
+ * The state word tells: it says OFF before the first hook is off.
+ *
+ * Context: under RCU.
+ * Return: a map in which nothing is if there is none, or it is not READY.
+ */
+struct cfph_map *cfph_ready_map(void)
+{
+	struct cfph_map *map = rcu_dereference_raw(cfph_live_map);
+
+	if (map->header && READ_ONCE(map->header->state) ==
+			   cpu_to_le32(VIRTIO_BALLOON_CFPH_STATE_READY))
+		return map;
+	return &cfph_no_map;
+}
+
+/**
  * cfph_map_calls_free - is a page of a block free in the map that the host reads?
  * @pfn: its first page
  * @order: its order
- *
- * The state word comes first: it says OFF before the first hook is off.
  *
  * Context: any.  What it says of a block that others may free or allocate is true
  *	of no moment.
@@ -80,23 +96,16 @@ bool cfph_map_calls_free(unsigned long pfn, unsigned int order)
 {
 	unsigned long mask = order < CFPH_WORD_SHIFT ?
 			     cfph_word_mask(pfn, order) : ~0UL;
-	unsigned long end = pfn + (1UL << order);
-	struct cfph_map *map;
+	unsigned long *leaf, end = pfn + (1UL << order);
 	bool found = false;
 
 	rcu_read_lock();
-	map = rcu_dereference(cfph_live_map);
-	if (map->header && READ_ONCE(map->header->state) ==
-			   cpu_to_le32(VIRTIO_BALLOON_CFPH_STATE_READY)) {
-		/* A gigantic page has more than one leaf. */
-		for (; !found && pfn < end; pfn += BITS_PER_LONG) {
-			unsigned long *leaf =
-				cfph_map_leaf(map, pfn >> CFPH_LEAF_SHIFT);
-			unsigned long word = pfn >> CFPH_WORD_SHIFT;
+	/* A gigantic page has more than one leaf. */
+	for (; !found && pfn < end; pfn += BITS_PER_LONG) {
+		unsigned long word = pfn >> CFPH_WORD_SHIFT;
 
-			found = leaf && READ_ONCE(leaf[word % CFPH_LEAF_WORDS]) &
-					mask;
-		}
+		leaf = cfph_map_leaf(cfph_ready_map(), pfn >> CFPH_LEAF_SHIFT);
+		found = leaf && READ_ONCE(leaf[word % CFPH_LEAF_WORDS]) & mask;
 	}
 	rcu_read_unlock();
 	return found;

@@ -78,6 +78,7 @@ unsigned long cfph_map_count_changed(const struct cfph_map *map,
 void cfph_map_copy(const struct cfph_map *map, unsigned long pfn,
 		   unsigned long words, unsigned long *bits);
 u64 cfph_map_free_pages(void);
+struct cfph_map *cfph_ready_map(void);
 bool cfph_map_calls_free(unsigned long pfn, unsigned int order);
 
 static __always_inline struct cfph_dir *
