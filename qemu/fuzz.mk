@@ -24,14 +24,13 @@ FUZZ_SOURCES := $(addprefix $(QEMU_SRC)/, hw/virtio/virtio-balloon-cfph.c \
 	hw/virtio/virtio-balloon-cfph-map.c hw/virtio/virtio-balloon-cfph-msg.c \
 	hw/virtio/virtio-balloon-cfph-status.c \
 	migration/cfph.c migration/cfph-map.c migration/cfph-walk.c \
-	tests/qtest/fuzz/cfph/decoder.c tests/qtest/fuzz/cfph/world.c)
-# What QEMU's own build says for a file of its target.  muldefs, because world.c
+	tests/qtest/fuzz/cfph/decoder.c tests/qtest/fuzz/cfph/world.c \
+	tests/qtest/fuzz/cfph/machine.c)
+# What QEMU's own build says for a file of its target.  muldefs, because machine.c
 # stands in for some of what libqemuutil has, too; unresolved symbols are of
 # parts of libqemuutil that nobody calls (the dynamic linker would say so).
-FUZZ_CFLAGS = -std=gnu11 -g -O1 -fno-omit-frame-pointer -fno-strict-aliasing -fwrapv -mcx16 -pthread \
-	-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-	-fprofile-instr-generate -fcoverage-mapping -Wall -Wextra -Wno-unused-parameter \
-	-Wno-sign-compare -Wno-missing-field-initializers -Wno-initializer-overrides -Wno-null-pointer-subtraction \
+ALONE_CFLAGS = -std=gnu11 -g -fno-strict-aliasing -fwrapv -mcx16 -pthread -Wall -Wextra -Wno-unused-parameter \
+	-Wno-sign-compare -Wno-missing-field-initializers \
 	-I. -Itarget/i386 -I$(QEMU_SRC)/target/i386 -Iqapi -Itrace \
 	-isystem $(QEMU_SRC)/linux-headers -isystem linux-headers -iquote . \
 	-iquote $(QEMU_SRC) -iquote $(QEMU_SRC)/include \
@@ -39,13 +38,16 @@ FUZZ_CFLAGS = -std=gnu11 -g -O1 -fno-omit-frame-pointer -fno-strict-aliasing -fw
 	-D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DCOMPILING_PER_TARGET \
 	-DCONFIG_TARGET='"x86_64-softmmu-config-target.h"' \
 	-DCONFIG_DEVICES='"x86_64-softmmu-config-devices.h"' \
-	-Dinfo_report=fuzz_info_report $(shell pkg-config --cflags glib-2.0)
-FUZZ_LIBS = libqemuutil.a -Wl,-z,muldefs,-z,lazy -Wl,--unresolved-symbols=ignore-all $(shell pkg-config --libs glib-2.0 gmodule-2.0) -lm
+	$(shell pkg-config --cflags glib-2.0)
+ALONE_LIBS = libqemuutil.a -Wl,-z,muldefs,-z,lazy -Wl,--unresolved-symbols=ignore-all $(shell pkg-config --libs glib-2.0 gmodule-2.0) -lm
+FUZZ_CFLAGS = $(ALONE_CFLAGS) -O1 -fno-omit-frame-pointer -Dinfo_report=fuzz_info_report \
+	-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -fprofile-instr-generate \
+	-fcoverage-mapping -Wno-initializer-overrides -Wno-null-pointer-subtraction
 
 $(FUZZ_DECODER_BUILT): $(QEMU_BUILT) qemu/fuzz.mk | deps
 	$(Q)mkdir -p $(FUZZ_DIR)
 	$(Q)cd $(QEMU_BUILD) && $(RUN) fuzz-decoder $(LOG)/fuzz-decoder.log \
-		clang $(FUZZ_CFLAGS) -o $(FUZZ_DECODER) $(FUZZ_SOURCES) $(FUZZ_LIBS)
+		clang $(FUZZ_CFLAGS) -o $(FUZZ_DECODER) $(FUZZ_SOURCES) $(ALONE_LIBS)
 	$(Q)touch $@
 
 # --- device ------------------------------------------------------------------

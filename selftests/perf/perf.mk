@@ -5,6 +5,8 @@
 # "product", which is ours without CONFIG_CFPH_DEBUG.  Each with the modules that a
 # guest of it needs, the one with the kernel's loads among them.
 #
+# `make bench-scale`: what QEMU's side costs, by the size of the guest.
+#
 # Uses from the including makefile: what kernel/source.mk and kernel/build.mk have.
 
 #? RUNS=5        bench-*: how often each case is measured
@@ -88,6 +90,23 @@ bench-latency: guest qemu $(RELAY) ## how long host and guest take to answer eac
 bench-tunables: guest qemu $(RELAY) ## when each tunable of fpctl helps (CASES=, MEM=1G, BW=100M, OUT=file.json)
 	$(Q)$(BENCH_ENV) $(PERF_DIR)/bench-tunables
 
+# --- scale ---
+
+# The device's and the filter's object files, as QEMU's own build has made them,
+# and a machine that is made for them (qemu/fuzz.mk).
+SCALE       := $(PERF_BUILD)/cfph-scale
+SCALE_SOURCES := $(addprefix $(QEMU_SRC)/,tests/bench/cfph-scale.c tests/qtest/fuzz/cfph/machine.c)
+SCALE_OBJECTS := libcommon.a.p/migration_cfph*.o $(patsubst %,libqemu-x86_64-softmmu.a.p/hw_virtio_virtio-balloon-cfph%.o,.c -map.c -msg.c -status.c)
+
+$(STAMP)/scale.built: $(QEMU_BUILT) $(PERF_DIR)/perf.mk qemu/fuzz.mk | deps
+	$(Q)mkdir -p $(PERF_BUILD)
+	$(Q)cd $(QEMU_BUILD) && $(RUN) scale $(LOG)/scale.log \
+		gcc $(ALONE_CFLAGS) -O2 -o $(SCALE) $(SCALE_SOURCES) $(SCALE_OBJECTS) $(ALONE_LIBS)
+	$(Q)touch $@
+
+bench-scale: qemu $(STAMP)/scale.built ## what the filter costs in guests of 64 GiB to 12 TiB (RUNS=5, OUT=file.json, AGAINST=program)
+	$(Q)$(TEST_ENV) SCALE=$(SCALE) RUNS=$(RUNS) OUT=$(OUT) AGAINST=$(AGAINST) SIZES=$(SIZES) KINDS=$(KINDS) $(PERF_DIR)/bench-scale
+
 # Minutes instead of an hour.  bench-hooks is not in it: it builds two kernels first.
 BENCH_OUT   = $(or $(RESULTS),$(BUILD)/results)
 BENCH_SHORT = $(BENCH_ENV) RUNS=$(or $(RUNS),2)
@@ -105,4 +124,4 @@ bench-report: ## plots and a page of results (RESULTS=Documentation/results)
 	$(Q)$(PERF_DIR)/bench-report $(or $(RESULTS),Documentation/results)
 
 .PHONY: bench bench-hooks bench-churn bench-seed bench-save bench-latency bench-tunables \
-	bench-report
+	bench-scale bench-report

@@ -60,6 +60,9 @@ extern World world;
 /* @look_percent: the property of the device */
 void world_up(unsigned look_percent);
 void world_down(void);
+/* The device alone, in a world whose memory is there. */
+void world_device_up(unsigned look_percent);
+void world_device_down(void);
 /* The driver, or a reset, changes the device's status. */
 void world_set_status(uint8_t status);
 /* Let the main loop run until nothing is scheduled any more. */
