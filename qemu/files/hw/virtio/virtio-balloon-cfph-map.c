@@ -49,6 +49,8 @@ typedef struct CfphMap {
     /* Guest-physical addresses that have been used: room for all there are. */
     uint64_t *used;
     size_t nr_used;
+    /* Those of the newest map in which no page occurs twice. */
+    GArray *checked;
     uint64_t leaves;
     /* What is wrong, if something is. */
     const char *why;
@@ -92,18 +94,28 @@ static int cfph_compare(const void *a, const void *b)
 }
 
 /*
- * A page that serves two purposes would be read as something that it is not.  A
- * TiB of RAM has 8192 leaves, for which sorting takes well below the time that
- * reading their bits does.
+ * A page that serves two purposes would be read as something that it is not.
+ * Sorting takes longer than all else here, and a directory rarely changes:
+ * where each address is as it was when no page occurred twice, none does now.
  */
 static bool cfph_used_twice(CfphMap *map)
 {
-    qsort(map->used, map->nr_used, sizeof(map->used[0]), cfph_compare);
+    size_t size = map->nr_used * sizeof(map->used[0]);
+    g_autofree uint64_t *sorted = NULL;
+
+    if (map->checked->len == map->nr_used &&
+        !memcmp(map->checked->data, map->used, size)) {
+        return false;
+    }
+    sorted = g_memdup2(map->used, size);
+    qsort(sorted, map->nr_used, sizeof(sorted[0]), cfph_compare);
     for (size_t i = 1; i < map->nr_used; i++) {
-        if (map->used[i] == map->used[i - 1]) {
+        if (sorted[i] == sorted[i - 1]) {
             return true;
         }
     }
+    g_array_set_size(map->checked, 0);
+    g_array_append_vals(map->checked, map->used, map->nr_used);
     return false;
 }
 
@@ -235,6 +247,7 @@ FreePageHintsReason virtio_balloon_cfph_read_map(void *opaque,
         .layout = layout,
         .leaf = leaf,
         .nr = nr,
+        .checked = c->checked,
     };
 
     if (reason != FREE_PAGE_HINTS_REASON_NONE &&

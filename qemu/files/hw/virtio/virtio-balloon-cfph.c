@@ -484,6 +484,7 @@ void virtio_balloon_cfph_realize(VirtIOBalloon *s)
     c->cmd_vq = virtio_add_queue(vdev, CMD_QUEUE_SIZE, cfph_handle_cmd_vq);
     c->msg_vq = virtio_add_queue(vdev, MSG_QUEUE_SIZE, cfph_handle_msg_vq);
     c->bh = virtio_bh_new_guarded(DEVICE(s), cfph_bh, s);
+    c->checked = g_array_new(false, false, sizeof(uint64_t));
     ram_cfph_set_provider(&(RamCfphProvider) {
         .ops = &cfph_provider_ops,
         .opaque = s,
@@ -507,6 +508,7 @@ void virtio_balloon_cfph_unrealize(VirtIOBalloon *s)
         virtio_balloon_cfph_drop(s, FREE_PAGE_HINTS_REASON_NO_DEVICE,
                                  "the device is unplugged");
     }
+    g_clear_pointer(&c->checked, g_array_unref);
     g_clear_pointer(&c->bh, qemu_bh_delete);
     virtio_delete_queue(c->cmd_vq);
     virtio_delete_queue(c->msg_vq);

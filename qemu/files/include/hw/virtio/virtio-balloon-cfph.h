@@ -66,6 +66,9 @@ typedef struct VirtIOBalloonCFPH {
     uint64_t next_sequence;
     uint64_t page_budget;
 
+    /* Of the map that was read last; whoever calls read_map is alone. */
+    GArray *checked;
+
     /* Protects what follows; see the lock order in migration/cfph.h. */
     QemuMutex lock;
     /* The registration, both 0: none; migrated. */
