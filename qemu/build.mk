@@ -18,7 +18,7 @@ QEMU_BUILT      := $(STAMP)/$(QEMU_NAME).built
 QEMU_TESTS_BUILT := $(STAMP)/$(QEMU_NAME)-tests.built
 QEMU_TESTS      := $(addprefix tests/qtest/,virtio-balloon-cfph-test \
 	virtio-balloon-cfph-events-test virtio-balloon-cfph-hostile-test virtio-balloon-cfph-rules-test \
-	virtio-balloon-cfph-ways-test tcg-dirty-log-test)
+	virtio-balloon-cfph-ways-test tcg-dirty-log-test) tests/unit/test-cfph-move
 
 # What a host needs to run and migrate guests, no display, no audio, no modules.
 # Everything else is off, so that the build is short; without avx2 the detection
@@ -76,5 +76,5 @@ check-product: qemu qemu-product ## prove that the product has no mutants in it
 	$(Q)qemu/check-product.sh $(QEMU_PRODUCT) $(QEMU)
 
 qemu: $(QEMU_BUILT) ## QEMU: $(BUILD)/qemu/qemu-system-x86_64
-qemu-tests: $(QEMU_TESTS_BUILT) ## QEMU's qtest programs: $(BUILD)/qemu/tests/qtest/
+qemu-tests: $(QEMU_TESTS_BUILT) ## QEMU's test programs: $(BUILD)/qemu/tests/
 .PHONY: qemu qemu-tests qemu-product check-product

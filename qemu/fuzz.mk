@@ -23,7 +23,7 @@ SECONDS   ?= 60
 FUZZ_SOURCES := $(addprefix $(QEMU_SRC)/, hw/virtio/virtio-balloon-cfph.c \
 	hw/virtio/virtio-balloon-cfph-map.c hw/virtio/virtio-balloon-cfph-msg.c \
 	hw/virtio/virtio-balloon-cfph-status.c \
-	migration/cfph.c migration/cfph-map.c migration/cfph-walk.c \
+	migration/cfph.c migration/cfph-map.c migration/cfph-move.c migration/cfph-walk.c \
 	tests/qtest/fuzz/cfph/decoder.c tests/qtest/fuzz/cfph/world.c \
 	tests/qtest/fuzz/cfph/machine.c)
 # What QEMU's own build says for a file of its target.  muldefs, because machine.c

@@ -17,7 +17,7 @@ import sys
 MAP, UNMAP, STARTED, RANGE, BITS = range(1, 6)
 LEAF_PAGES = 32768
 # Guest pages: see the table of ranges in world.c.
-HEADER, LEAF0, LEAF1, DIR = 10, 11, 12, 13
+HEADER, LEAF0, LEAF1, DIR, LEAF4 = 10, 11, 12, 13, 14
 ROM, TWICE, IGNORED, MMIO, PLUGGED = (2 * LEAF_PAGES, 2 * LEAF_PAGES + 64,
                                       3 * LEAF_PAGES, 3 * LEAF_PAGES + 32,
                                       4 * LEAF_PAGES + 3)
@@ -81,9 +81,23 @@ MIGRATING = UP + answer() + FREE + START + answer() + PULLED
 FINISH = switchover((0, 20), (1, 7)) + bytes([END])
 LOOK = START + PULLED + sync() + bytes([END])
 
+# A leaf that describes all of a block, has been sent, and is clean at a sync.
+CLEAN = UP + answer((LEAF0, LEAF1, 15, 16, LEAF4)) + \
+    write(LEAF4, 0, b"\xff" * 9) + START + bytes([SEND, 0, 0, 99]) + sync()
+USED = write(LEAF4, 0, bytes(9))
+
 SEEDS = {
     "whole": MIGRATING + sync((0, 30)) + bytes([SEND, 0, 0, 90]) + PULLED +
     FINISH,
+    # What a sync passes over, and must not.
+    "same": CLEAN + sync() + sync((5, 20)) + FINISH,
+    "not-same": CLEAN + sync() + USED + sync() + FINISH,
+    "sent-since": CLEAN + write(LEAF4, 0, b"\x0f" * 9) + sync() + USED +
+    bytes([SEND, 0, 0, 99]) + sync() + FINISH,
+    "delta-lied": CLEAN + sync() + records(rec(RANGE, PLUGGED, 70)) + PULLED +
+    sync() + FINISH,
+    "not-same-stopped": CLEAN + sync() + switchover() + USED + sync() +
+    bytes([END]),
     "deltas": MIGRATING + records(
         rec(RANGE, 5, 100, count=1) + rec(RANGE, 300, 20) +
         rec(BITS, LEAF_PAGES - 512, count=2, data=b"\x5a" * 128) +

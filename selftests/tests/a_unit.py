@@ -108,6 +108,17 @@ def qemu_product(ctx):
         ctx.say(line)
 
 
+@test("qemu-move", 60)
+def qemu_move(ctx):
+    """QEMU's unit test of the loops over words: vector and plain code agree."""
+    build = config.qemu_build()
+    code, text = run(ctx, "unit", [os.path.join(build,
+                                                "tests/unit/test-cfph-move"),
+                                   "--tap"], 50, cwd=build)
+    judge(ctx, text)
+    need(code == 0, f"exit code {code}")
+
+
 @test("qtest-dirty-log", 240)
 def qtest_dirty_log(ctx):
     """The qtest of the TCG dirty-log fix: fails on an unpatched QEMU."""

@@ -49,6 +49,16 @@ void ram_cfph_pull(void);
 void ram_cfph_presync(void);
 
 /**
+ * ram_cfph_merged: Some pages have become dirty
+ * @rb: the block
+ * @start: from here on, in bytes
+ * @length: this far
+ *
+ * Of the merge: bitmap_mutex and RCU read lock held.
+ */
+void ram_cfph_merged(RAMBlock *rb, ram_addr_t start, ram_addr_t length);
+
+/**
  * ram_cfph_sync: The dirty log has just been merged into the dirty bitmaps
  * @period_pages: newly dirty pages of the throttling period
  * @period_before: @period_pages before this merge

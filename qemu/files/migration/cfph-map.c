@@ -180,6 +180,22 @@ const void *ram_cfph_host_page(const RamCfphLayout *layout, hwaddr addr)
     return seg->rb->host + offset;
 }
 
+bool ram_cfph_page_clean(const RamCfphLayout *layout, const void *host)
+{
+    for (size_t i = 0; i < layout->nr; i++) {
+        const RAMBlock *rb = layout->by_block[i].rb;
+        uint64_t offset = (uint8_t *)host - rb->host;
+
+        if ((uint8_t *)host >= rb->host && offset < rb->used_length) {
+            uint64_t page = offset >> RAM_CFPH_PAGE_BITS;
+
+            return rb->bmap && !test_bit(page, rb->bmap) &&
+                   !(rb->deferred_bmap && test_bit(page, rb->deferred_bmap));
+        }
+    }
+    return false;
+}
+
 static uint64_t ram_cfph_layout_end(const RamCfphLayout *layout)
 {
     const RamCfphSeg *seg = &layout->by_pfn[layout->nr - 1];
@@ -205,11 +221,13 @@ void ram_cfph_view_init(RamCfphView *view, const RamCfphLayout *layout)
 {
     view->nr = DIV_ROUND_UP(ram_cfph_layout_end(layout), RAM_CFPH_LEAF_PAGES);
     view->leaf = g_new0(const unsigned long *, view->nr);
+    view->same = NULL;
 }
 
 void ram_cfph_view_destroy(RamCfphView *view)
 {
     g_free(view->leaf);
+    g_free(view->same);
 }
 
 #ifdef CONFIG_CFPH_MUTANTS
@@ -259,16 +277,20 @@ FreePageHintsReason ram_cfph_view_mutate(RamCfphView *view, RamCfphWhen when,
 }
 #endif
 
-/* The word of the map that has the bit of @pfn, a multiple of BITS_PER_LONG. */
-static unsigned long ram_cfph_view_word(const RamCfphView *view, uint64_t pfn)
+const unsigned long *ram_cfph_view_leaf(const RamCfphView *view, uint64_t pfn)
 {
     uint64_t i = pfn / RAM_CFPH_LEAF_PAGES;
 
-    if (i >= view->nr || !view->leaf[i]) {
-        return 0;
-    }
+    return i < view->nr ? view->leaf[i] : NULL;
+}
+
+/* The word of the map that has the bit of @pfn, a multiple of BITS_PER_LONG. */
+static unsigned long ram_cfph_view_word(const RamCfphView *view, uint64_t pfn)
+{
+    const unsigned long *leaf = ram_cfph_view_leaf(view, pfn);
+
     pfn %= RAM_CFPH_LEAF_PAGES;
-    return leul_to_cpu(qatomic_read(&view->leaf[i][BIT_WORD(pfn)]));
+    return leaf ? leul_to_cpu(qatomic_read(&leaf[BIT_WORD(pfn)])) : 0;
 }
 
 unsigned long ram_cfph_view_bits(const RamCfphView *view, uint64_t pfn)

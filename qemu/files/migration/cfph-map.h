@@ -49,13 +49,18 @@ size_t ram_cfph_layout_find(const RamCfphLayout *layout, uint64_t pfn);
 size_t ram_cfph_layout_block(const RamCfphLayout *layout, const RAMBlock *rb,
                              size_t *nr);
 
+/* The page of the guest at @host is neither dirty nor deferred. */
+bool ram_cfph_page_clean(const RamCfphLayout *layout, const void *host);
+
 /**
  * struct RamCfphView: the guest's map, as it was found for one walk
  * @leaf: host address of each leaf, NULL: none of its pages is free
+ * @same: which of them are as they were at the last sync, NULL: none
  * @nr: number of elements
  */
 typedef struct RamCfphView {
     const unsigned long **leaf;
+    bool *same;
     size_t nr;
 } RamCfphView;
 
@@ -82,6 +87,9 @@ void ram_cfph_view_destroy(RamCfphView *view);
 FreePageHintsReason ram_cfph_view_mutate(RamCfphView *view, RamCfphWhen when,
                                          FreePageHintsReason reason,
                                          uint32_t mutants);
+
+/* The leaf that has the bit of @pfn, NULL if there is none. */
+const unsigned long *ram_cfph_view_leaf(const RamCfphView *view, uint64_t pfn);
 
 /**
  * ram_cfph_view_bits: BITS_PER_LONG bits of the map

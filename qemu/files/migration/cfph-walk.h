@@ -30,9 +30,24 @@ typedef struct RamCfphMoved {
  * @layout: where RAM is; not looked at without @view
  * @view: the map; NULL: no page is free
  * @put_back: first put every deferred page back
+ * @stopped: the guest stands still and waits: use several processors
  */
 RamCfphMoved ram_cfph_walk(const RamCfphLayout *layout, const RamCfphView *view,
-                           bool put_back);
+                           bool put_back, bool stopped);
+
+/**
+ * ram_cfph_walk_know: Find out which leaves are as they were at the last sync
+ * @layout: where RAM is
+ * @view: the map, in which view->same is filled in
+ * @synced: the dirty log has just been merged; false: none of them is known to
+ *     be the same
+ *
+ * Each view that is walked is shown to this once before, in turn.
+ */
+void ram_cfph_walk_know(const RamCfphLayout *layout, RamCfphView *view,
+                        bool synced);
+/* There is no map, or no migration: from now on, nothing is as it was. */
+void ram_cfph_walk_forget(void);
 
 /*
  * The mutant "once": what is set aside neither comes back nor is left out in the

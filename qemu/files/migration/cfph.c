@@ -194,22 +194,24 @@ static void ram_cfph_put_back(FreePageHintsReason reason)
     RamCfphMoved moved;
 
     qatomic_set(&ram_cfph.reason, reason);
+    ram_cfph_walk_forget();
     if (!ram_cfph.deferred_pages) {
         return;
     }
     trace_ram_cfph_put_back(ram_cfph.migration_id, ram_cfph_round(),
                             FreePageHintsReason_str(reason),
                             ram_cfph.deferred_pages);
-    moved = ram_cfph_walk(NULL, NULL, true);
+    moved = ram_cfph_walk(NULL, NULL, true, !runstate_is_running());
     ram_cfph_account(&moved);
 }
 
 /*
  * Read the map, put everything back and set aside what is free.  If there is no
  * map to be believed, everything stays back.  Returns the number of bits that
- * were moved out of the dirty bitmaps.
+ * were moved out of the dirty bitmaps.  @synced: the dirty log has just been
+ * merged, so it says where nothing can have changed.
  */
-static uint64_t ram_cfph_refilter(RamCfphWhen when)
+static uint64_t ram_cfph_refilter(RamCfphWhen when, bool synced)
 {
     bool put_back = !ram_cfph_mutant(RAM_CFPH_MUTANT_NO_PUT_BACK);
     int64_t t0 = get_clock(), cpu0 = ram_cfph_cpu_clock();
@@ -232,7 +234,9 @@ static uint64_t ram_cfph_refilter(RamCfphWhen when)
                                   ram_cfph.provider.mutants);
 #endif
     if (reason == FREE_PAGE_HINTS_REASON_NONE) {
-        moved = ram_cfph_walk(&layout, &view, put_back);
+        ram_cfph_walk_know(&layout, &view, synced);
+        moved = ram_cfph_walk(&layout, &view, put_back,
+                              when == RAM_CFPH_FINAL);
         ram_cfph_account(&moved);
         qatomic_set(&ram_cfph.reason, reason);
     } else {
@@ -347,7 +351,7 @@ void ram_cfph_begin(QemuMutex *bitmap_mutex, uint64_t *dirty_pages)
 
     QEMU_LOCK_GUARD(bitmap_mutex);
     RCU_READ_LOCK_GUARD();
-    ram_cfph_refilter(RAM_CFPH_SYNC);
+    ram_cfph_refilter(RAM_CFPH_SYNC, true);
 }
 
 void ram_cfph_pull(void)
@@ -370,7 +374,7 @@ void ram_cfph_pull(void)
     QEMU_LOCK_GUARD(ram_cfph.bitmap_mutex);
     RCU_READ_LOCK_GUARD();
     if (walk) {
-        ram_cfph_refilter(RAM_CFPH_LOOK);
+        ram_cfph_refilter(RAM_CFPH_LOOK, false);
     } else if (deltas) {
         ram_cfph_apply(deltas);
     }
@@ -432,7 +436,7 @@ void ram_cfph_presync(void)
      * walk after it takes out has come with the merge.
      */
     if (ram_cfph.state == RAM_CFPH_ON && migrate_auto_converge()) {
-        ram_cfph_refilter(RAM_CFPH_LOOK);
+        ram_cfph_refilter(RAM_CFPH_LOOK, false);
     }
 }
 
@@ -449,7 +453,7 @@ void ram_cfph_sync(uint64_t *period_pages, uint64_t period_before)
     /* Whatever is queued is older than the map that is read now. */
     outdated = ram_cfph_take_deltas();
     set_aside = ram_cfph_refilter(ram_cfph.state == RAM_CFPH_DECIDED ?
-                                  RAM_CFPH_FINAL : RAM_CFPH_SYNC);
+                                  RAM_CFPH_FINAL : RAM_CFPH_SYNC, true);
     *period_pages -= MIN(set_aside, *period_pages - period_before);
 
     if (ram_cfph.state == RAM_CFPH_DECIDED) {
@@ -496,7 +500,7 @@ static uint64_t ram_cfph_decide(void)
     if (ram_cfph_panicked()) {
         ram_cfph_put_back(FREE_PAGE_HINTS_REASON_GUEST_PANICKED);
     } else {
-        ram_cfph_refilter(RAM_CFPH_FINAL);
+        ram_cfph_refilter(RAM_CFPH_FINAL, false);
     }
     stat64_set(&mig_stats.free_pages_skipped, ram_cfph.deferred_pages);
     trace_ram_cfph_decide(ram_cfph.migration_id, ram_cfph_round(),
@@ -591,6 +595,7 @@ void ram_cfph_end(void)
 #ifdef CONFIG_CFPH_MUTANTS
     ram_cfph_view_mutate(NULL, RAM_CFPH_LOOK, ram_cfph.reason, 0);
 #endif
+    ram_cfph_walk_forget();
     ram_cfph.last_status = ram_cfph_status();
     ram_cfph.state = RAM_CFPH_OFF;
     ram_cfph.dirty_pages = NULL;

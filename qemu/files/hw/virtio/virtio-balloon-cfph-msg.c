@@ -241,11 +241,10 @@ static void do_delta(VirtIOBalloon *s, const void *rec)
         c->deltas = g_array_new(false, false, sizeof(uint64_t));
     }
     g_array_append_vals(c->deltas, delta, ARRAY_SIZE(delta));
-    for (uint64_t i = 0; bits && i < delta[1] / 64; i++) {
-        uint64_t word = get64(rec, sizeof(struct virtio_balloon_cfph_rec_bits) +
-                              i * sizeof(word));
-
-        g_array_append_val(c->deltas, word);
+    if (bits) {
+        g_array_append_vals(c->deltas,
+                            rec + sizeof(struct virtio_balloon_cfph_rec_bits),
+                            delta[1] / 64);
     }
     c->nr_deltas++;
     c->delta_pages += cost;

@@ -62,7 +62,7 @@ typedef enum RamCfphMutant {
 
 /*
  * A list of changes is a GArray of uint64_t: { pfn, pages, kind } and, for
- * RAM_CFPH_DELTA_BITS, pages / 64 words in host byte order, bit set = free.
+ * RAM_CFPH_DELTA_BITS, pages / 64 words, little endian, bit set = free.
  */
 enum {
     RAM_CFPH_DELTA_USED = 0,

@@ -22,12 +22,11 @@
 
 #include "qemu/osdep.h"
 #include "qemu/bitmap.h"
+#include "qemu/cutils.h"
 #include "qemu/lockable.h"
 #include "qemu/timer.h"
-#include "qemu/units.h"
-#include "exec/ram_addr.h"
 #include "exec/ramlist.h"
-#include "migration/cfph-hooks.h"
+#include "migration/cfph-merge.h"
 #include "migration/migration-stats.h"
 #include "migration/misc.h"
 #include "../qtest/fuzz/cfph/world.h"
@@ -263,10 +262,7 @@ static void live(void)
 static void merge(void)
 {
     for (int i = 0; i < 2; i++) {
-        RAMBlock *rb = &world.blocks[i].rb;
-
-        world.dirty_pages +=
-            cpu_physical_memory_sync_dirty_bitmap(rb, 0, rb->used_length);
+        world.dirty_pages += ram_cfph_merge(&world.blocks[i].rb);
     }
 }
 
@@ -294,9 +290,11 @@ static void send_all(void)
 static uint64_t rss_kib(void)
 {
     g_autofree char *text = NULL;
+    uint64_t pages = 0;
 
     g_assert_true(g_file_get_contents("/proc/self/statm", &text, NULL, NULL));
-    return strtoull(strchr(text, ' '), NULL, 10) * (getpagesize() / KiB);
+    qemu_strtou64(strchr(text, ' ') + 1, NULL, 10, &pages);
+    return pages * (qemu_real_host_page_size() / KiB);
 }
 
 /* Processor time of all threads: others work on this machine, too. */
@@ -461,8 +459,11 @@ static void up(uint64_t gib, unsigned percent)
 
 int main(int argc, char **argv)
 {
-    uint64_t gib = argc == 3 ? strtoull(argv[1], NULL, 10) : 0;
+    uint64_t gib = 0;
 
+    if (argc == 3) {
+        qemu_strtou64(argv[1], NULL, 10, &gib);
+    }
     while (gib && kind < ARRAY_SIZE(kinds) && strcmp(argv[2], kinds[kind])) {
         kind++;
     }

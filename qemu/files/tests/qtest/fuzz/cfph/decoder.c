@@ -389,6 +389,8 @@ static void step_begin(void)
     session = !world.background_snapshot && !world.save_vm;
     world.dirty_pages = 0;
     stat64_set(&mig_stats.free_pages_deferred, 0);
+    /* The log begins here; there is nothing yet that it could go into. */
+    world_merge();
     for (int i = 0; i < NR_BLOCKS; i++) {
         Block *b = &world.blocks[i];
 
@@ -425,26 +427,21 @@ static void sync_log(bool final)
 {
     bool registered = world.s->cfph.map_generation, off = given_up();
     unsigned n = take(1) % 32;
-    uint64_t period = 0;
+    uint64_t period;
 
     for (unsigned i = 0; i < n; i++) {
         Block *b = &world.blocks[take(1) % NR_BLOCKS];
-        uint64_t page = take(1) % b->npages;
 
-        if (b->rb.bmap && !test_and_set_bit(page, b->rb.bmap)) {
-            world.dirty_pages++;
-            period++;
-        }
-        if (b->rb.bmap) {
-            set_bit(page, b->truth);
-        }
+        world_log(b, take(1) % b->npages);
     }
     expect_map();
     WITH_QEMU_LOCK_GUARD(&world.bitmap_mutex) {
         WITH_RCU_READ_LOCK_GUARD() {
-            uint64_t period_after = period;
+            uint64_t period_after;
 
             ram_cfph_presync();
+            period = period_after = world_merge();
+            world.dirty_pages += period;
             ram_cfph_sync(&period_after, 0);
             g_assert_cmpint(period_after, <=, period);
         }
@@ -536,6 +533,7 @@ static void step_end(void)
 
         g_clear_pointer(&b->rb.bmap, g_free);
         g_clear_pointer(&b->rb.deferred_bmap, g_free);
+        g_clear_pointer(&b->rb.deferred_slices, g_free);
         g_clear_pointer(&b->truth, g_free);
     }
     stat64_set(&mig_stats.free_pages_deferred, 0);

@@ -13,6 +13,7 @@
 #include "qemu/osdep.h"
 #include "qemu/bitmap.h"
 #include "exec/ramlist.h"
+#include "migration/cfph-hooks.h"
 #include "migration/migration-stats.h"
 #include "migration/misc.h"
 #include "standard-headers/linux/virtio_balloon_cfph.h"
@@ -45,6 +46,8 @@ static const Piece ranges[] = {
 
 static uint8_t memory[NR_BLOCKS][261 * PAGE] QEMU_ALIGNED(PAGE);
 static unsigned long written[NR_BLOCKS][BITS_TO_LONGS(261)];
+/* The dirty log. */
+static unsigned long logged[NR_BLOCKS][BITS_TO_LONGS(261)];
 
 /* --- memory --- */
 
@@ -112,6 +115,19 @@ bool world_pfn(Block *b, uint64_t page, uint64_t *pfn)
     return false;
 }
 
+void world_log(Block *b, uint64_t page)
+{
+    set_bit(page, logged[b - world.blocks]);
+}
+
+/* What is dirty and has not been sent need not be protected: no log then. */
+static void log_write(Block *b, uint64_t page)
+{
+    if (!b->rb.bmap || !test_bit(page, b->rb.bmap)) {
+        world_log(b, page);
+    }
+}
+
 void world_write(uint64_t pfn, unsigned offset, const void *data, size_t len)
 {
     for (size_t i = 0; i < ARRAY_SIZE(ranges); i++) {
@@ -123,8 +139,30 @@ void world_write(uint64_t pfn, unsigned offset, const void *data, size_t len)
             memcpy(memory[r->block] + page * PAGE + offset, data,
                    MIN(len, PAGE - offset));
             set_bit(page, written[r->block]);
+            log_write(&world.blocks[r->block], page);
         }
     }
+}
+
+uint64_t world_merge(void)
+{
+    uint64_t merged = 0;
+
+    for (int i = 0; i < NR_BLOCKS; i++) {
+        Block *b = &world.blocks[i];
+
+        for (uint64_t page = find_first_bit(logged[i], 261);
+             b->rb.bmap && page < b->npages;
+             page = find_next_bit(logged[i], 261, page + 1)) {
+            set_bit(page, b->truth);
+            if (!test_and_set_bit(page, b->rb.bmap)) {
+                ram_cfph_merged(&b->rb, page * PAGE, PAGE);
+                merged++;
+            }
+        }
+        bitmap_zero(logged[i], 261);
+    }
+    return merged;
 }
 
 /* --- up and down --- */
@@ -171,5 +209,6 @@ void world_down(void)
             memset(memory[i] + page * PAGE, 0, PAGE);
         }
         bitmap_zero(written[i], 261);
+        bitmap_zero(logged[i], 261);
     }
 }

@@ -68,6 +68,10 @@ void world_set_status(uint8_t status);
 /* Let the main loop run until nothing is scheduled any more. */
 void world_run_bh(void);
 
+/* The log says from now on that a page has been written to. */
+void world_log(Block *b, uint64_t page);
+/* The log goes into the bitmaps.  Returns how many pages are new in them. */
+uint64_t world_merge(void);
 /* @len bytes at guest page @pfn, @offset; nothing outside RAM. */
 void world_write(uint64_t pfn, unsigned offset, const void *data, size_t len);
 /*
