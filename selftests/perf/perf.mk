@@ -105,7 +105,7 @@ $(STAMP)/scale.built: $(QEMU_BUILT) $(PERF_DIR)/perf.mk qemu/fuzz.mk | deps
 	$(Q)touch $@
 
 bench-scale: qemu $(STAMP)/scale.built ## what the filter costs in guests of 64 GiB to 12 TiB (RUNS=5, OUT=file.json, AGAINST=program)
-	$(Q)$(TEST_ENV) SCALE=$(SCALE) RUNS=$(RUNS) OUT=$(OUT) AGAINST=$(AGAINST) SIZES=$(SIZES) KINDS=$(KINDS) $(PERF_DIR)/bench-scale
+	$(Q)$(BENCH_ENV) AGAINST="$(AGAINST)" SIZES="$(SIZES)" KINDS="$(KINDS)" $(PERF_DIR)/bench-scale
 
 # Minutes instead of an hour.  bench-hooks is not in it: it builds two kernels first.
 BENCH_OUT   = $(or $(RESULTS),$(BUILD)/results)

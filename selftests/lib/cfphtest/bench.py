@@ -18,7 +18,8 @@ from .agent import AgentError
 from .registry import Failure
 from .vm import VMError
 
-SETTINGS = ("MEM", "RUNS", "BW", "CASES", "VARIANTS", "LIMIT", "SKIP")
+SETTINGS = ("MEM", "RUNS", "BW", "CASES", "VARIANTS", "LIMIT", "SKIP", "SIZES",
+            "KINDS")
 
 
 def say(text=""):
@@ -240,7 +241,7 @@ def processor():
 
 
 def environment(accel):
-    """What a figure is worth nothing without."""
+    """What a figure is worth nothing without; @accel is None if no guest ran."""
     qemu = subprocess.run([config.qemu(), "--version"], capture_output=True,
                           text=True, check=True).stdout.splitlines()[0]
     return {
@@ -254,7 +255,8 @@ def environment(accel):
             "host-kernel": platform.release(),
             # What else it did: of the last 15 minutes.
             "load": round(os.getloadavg()[2], 1)},
-        "kernel": kernel_version(config.kernel()), "qemu": qemu,
+        "kernel": kernel_version(config.kernel()) if accel else None,
+        "qemu": qemu,
     }
 
 
