@@ -37,6 +37,11 @@ def stats(vm):
     return guest.fpctl(vm, "stats")
 
 
+def uptime(vm):
+    """Seconds of the guest's own clock."""
+    return float(vm.sh("cat /proc/uptime").split()[0])
+
+
 def until(vm, holds, text, tries=400):
     """Wait until holds(counters) does; the guest does the waiting."""
     for _ in range(tries):
@@ -182,12 +187,18 @@ def hostile_flood(ctx):
     vm = boot(ctx, "flood", "ioeventfd=off", smp=1)
 
     def flooded():
+        begun, sessions = uptime(vm), stats(vm)["migrations"]
         # In this order, so that no command is counted without its interrupt.
         irqs = interrupts(vm)
         first = misdeeds(vm)
         until(vm, lambda now: misdeeds(vm) > first + 5000, "no flood")
         commands = misdeeds(vm) - first
         irqs = interrupts(vm) - irqs
+        sessions = stats(vm)["migrations"] - sessions
+        seconds = uptime(vm) - begun
+        ctx.say(f"{sessions} sessions in {seconds:.1f} s")
+        # 100 a second; what /proc/uptime shows is up to 0.01 s old.
+        need(sessions <= 100 * (seconds + 0.02) + 1, "too many sessions")
         ctx.say(f"{commands} commands in {irqs} interrupts")
         need(commands <= COMMANDS * (irqs + 2),
              f"{commands} commands in {irqs} interrupts: not bounded")

@@ -36,12 +36,19 @@
 
 /* --- commands --- */
 
+/*
+ * A host that sends START without a pause gets a session of ours for the last of
+ * them that comes within this time; no migration is as short.
+ */
+#define KCFPHD_PAUSE_NS		(10 * NSEC_PER_MSEC)
+
 static void kcfphd_new_session(u32 migration_id)
 {
 	cfph_session_end();
 	if (!migration_id)
 		return;
 
+	cfph_session.earliest_ns = ktime_get_ns() + KCFPHD_PAUSE_NS;
 	cfph_session_begin(migration_id);
 	/* There may be memory for the map now. */
 	if (cfph.failure == CFPH_REASON_NO_MEMORY)
@@ -51,12 +58,16 @@ static void kcfphd_new_session(u32 migration_id)
 				   "a migration has begun, and there is no map");
 }
 
-static void kcfphd_read_mailbox(void)
+/* Return: jiffies until a START that has come will be obeyed, or KCFPHD_SLEEP. */
+static long kcfphd_read_mailbox(void)
 {
+	u64 now_ns = ktime_get_ns();
 	struct cfph_mail mail;
 
 	cfph_mail_read(&mail);
 	if (mail.sessions != cfph_session.sessions) {
+		if (mail.migration_id && now_ns < cfph_session.earliest_ns)
+			return nsecs_to_jiffies(cfph_session.earliest_ns - now_ns) + 1;
 		cfph_session.sessions = mail.sessions;
 		kcfphd_new_session(mail.migration_id);
 	}
@@ -65,12 +76,13 @@ static void kcfphd_read_mailbox(void)
 		cfph_session.requests = mail.requests;
 		/* A STOP that came after it is seen first. */
 		if (cfph_session.phase == CFPH_PHASE_IDLE)
-			return;
+			return KCFPHD_SLEEP;
 		cfph_session.answer = true;
 		if (cfph.tunables.drain == CFPH_DRAIN_ROUND)
 			cfph_session.drain = true;
 		cfph_session_tell(CFPH_EVENT_ROUND);
 	}
+	return KCFPHD_SLEEP;
 }
 
 /* --- the map, and the answer to START --- */
@@ -150,12 +162,8 @@ static long kcfphd_session_step(void)
 	return KCFPHD_SLEEP;
 }
 
-/* Return: jiffies to sleep if nothing happens, KCFPHD_AGAIN or KCFPHD_SLEEP. */
-static long kcfphd_step(void)
+static long kcfphd_map_step(void)
 {
-	lockdep_assert_held(&cfph_mutex);
-
-	kcfphd_read_mailbox();
 	/* Everything else that ends it has done so at once. */
 	if (cfph.map && !cfph_wanted())
 		cfph_down(CFPH_REASON_NO_MIGRATION);
@@ -176,6 +184,17 @@ static long kcfphd_step(void)
 	default:
 		return KCFPHD_SLEEP;
 	}
+}
+
+/* Return: jiffies to sleep if nothing happens, KCFPHD_AGAIN or KCFPHD_SLEEP. */
+static long kcfphd_step(void)
+{
+	long pending;
+
+	lockdep_assert_held(&cfph_mutex);
+
+	pending = kcfphd_read_mailbox();
+	return min(pending, kcfphd_map_step());
 }
 
 static int kcfphd(void *unused)

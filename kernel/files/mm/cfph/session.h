@@ -38,8 +38,9 @@ enum cfph_phase {
 
 /* Protected by cfph_mutex. */
 struct cfph_session {
-	/* outlives the migration */
+	/* outlive the migration */
 	u64 generation;		/* of the map that the host was told of, or 0 */
+	u64 earliest_ns;	/* before that no other one begins */
 
 	enum cfph_phase phase;
 	u32 migration_id;	/* 0 in IDLE */

@@ -251,7 +251,7 @@ static void cfph_test_sessions(struct kunit *test)
 {
 	struct cfph_test_host *h = test->priv;
 	struct cfph_counters before, after;
-	u64 generation = h->generation;
+	u64 generation = h->generation, start;
 
 	cfph_get_counters(&before);
 	cfph_test_start(h, CFPH_TEST_ID);
@@ -261,14 +261,17 @@ static void cfph_test_sessions(struct kunit *test)
 	cfph_test_drop_messages(h);
 	KUNIT_EXPECT_TRUE(test, cfph_test_believes(h));
 
-	/* Another one, and one that replaces it. */
+	/* Another one, and one that replaces it: not at once. */
 	cfph_test_start(h, CFPH_TEST_ID + 1);
+	start = ktime_get_ns();
 	cfph_test_start(h, CFPH_TEST_ID + 2);
+	cfph_test_start(h, CFPH_TEST_ID + 3);
+	KUNIT_EXPECT_GE(test, ktime_get_ns() - start, KCFPHD_PAUSE_NS);
 
 	KUNIT_EXPECT_EQ(test, h->generation, generation);
 	KUNIT_EXPECT_TRUE(test, cfph_test_believes(h));
 	cfph_get_counters(&after);
-	KUNIT_EXPECT_EQ(test, after.migrations - before.migrations, 3);
+	KUNIT_EXPECT_EQ(test, after.migrations - before.migrations, 4);
 	KUNIT_EXPECT_EQ(test, after.registrations, before.registrations);
 	KUNIT_EXPECT_EQ(test, after.unregistrations, before.unregistrations);
 }
