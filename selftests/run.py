@@ -41,8 +41,14 @@ SLOWEST = 10    # are listed
 
 
 def load_tests():
+    """All that there are: a file that nobody has put in order is an error."""
     import tests        # pylint: disable=import-outside-toplevel
-    for module in sorted(m.name for m in pkgutil.iter_modules(tests.__path__)):
+    found = {m.name for m in pkgutil.iter_modules(tests.__path__)}
+    order = [name for name in tests.ORDER if name in found]
+    if found != set(order):
+        raise config.ConfigError("not in the ORDER of tests/__init__.py: " +
+                                 ", ".join(sorted(found - set(order))))
+    for module in order:
         importlib.import_module(f"tests.{module}")
 
 

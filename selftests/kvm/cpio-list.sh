@@ -61,7 +61,7 @@ for f in "$selftests"/lib/cfphtest/*.py; do
 	file "$f" "/cfph/selftests/lib/cfphtest/$(basename "$f")" 0644
 done
 file "$selftests/run.py" /cfph/selftests/run.py 0755
-for f in __init__ e_mutants g_kvm; do
+for f in __init__ mutants kvm; do
 	file "$selftests/tests/$f.py" "/cfph/selftests/tests/$f.py" 0644
 done
 for f in "$QEMU_SRC"/python/qemu/qmp/*.py; do

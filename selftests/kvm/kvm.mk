@@ -11,7 +11,7 @@ KVM_DIR       := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
 KVM_BUILD     := $(BUILD)/kvm
 KVM_UNPACKED  := $(STAMP)/kvm.unpacked
 KVM_INITRAMFS := $(KVM_BUILD)/outer.cpio
-KVM_TESTS     := $(addprefix selftests/,run.py tests/e_mutants.py tests/g_kvm.py) $(wildcard selftests/lib/cfphtest/*.py)
+KVM_TESTS     := $(addprefix selftests/,run.py tests/mutants.py tests/kvm.py) $(wildcard selftests/lib/cfphtest/*.py)
 
 $(DL)/cloud.version: | deps
 	$(Q)tools/build/fetch.sh $(DL) $(SUITE) cloud

@@ -1,2 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The tests; each module registers its own (cfphtest.registry)."""
+"""The tests; each module registers its own (cfphtest.registry).
+
+In this order: what takes no guest, then guests, then what needs most of all else
+to be right.
+"""
+
+ORDER = (
+    "runner", "unit", "guest", "migrate", "fault", "mutants", "netlink", "kvm",
+    "hostile", "docs", "peers", "life", "no_memory", "save", "postcopy", "downtime",
+    "operator", "hooks", "hotplug", "rare", "kselftest", "bench",
+)

@@ -21,7 +21,7 @@ from cfphtest.migrate import UNLIMITED, Migration
 from cfphtest.registry import Skip, need, test, wait_for
 from cfphtest.vm import Spec
 
-from .e_mutants import STALE_FINAL, hunt
+from .mutants import STALE_FINAL, hunt
 
 TRACING = "/sys/kernel/tracing/events/syscalls/sys_enter_ioctl"
 # linux/kvm.h; numbers, because this is the kernel's side of the story

@@ -7,8 +7,8 @@ import re
 from cfphtest import config, guest
 from cfphtest.registry import need, test
 
-from .e_mutants import guest_mutant
-from .q_hooks import MEMORY, SPARE_DIMM
+from .mutants import guest_mutant
+from .hooks import MEMORY, SPARE_DIMM
 
 SELFTESTS = "tools/testing/selftests"
 HELPERS = f"{SELFTESTS}/kselftest/ktap_helpers.sh"

@@ -12,7 +12,7 @@ import itertools
 from cfphtest import guest
 from cfphtest.registry import need, test, wait_for
 
-from .e_mutants import guest_mutant
+from .mutants import guest_mutant
 
 MEMORY = "/sys/devices/system/memory"
 DIMM = f"{MEMORY}/memory32"             # the first block above 4 GiB

@@ -62,11 +62,11 @@ VERDICTS = {"good": "ok", "false": "not ok", "skip": "skip", "exit": "not ok",
             "prints": "not ok"}
 
 
-def run(ctx, *names):
+def run(ctx, *names, order="('lies',)"):
     """(exit code, output) of the runner with those tests."""
     package = os.path.join(ctx.logs, "tests")
     os.makedirs(package, exist_ok=True)
-    for name, text in (("__init__.py", ""), ("lies.py", LIES)):
+    for name, text in (("__init__.py", f"ORDER = {order}\n"), ("lies.py", LIES)):
         with open(os.path.join(package, name), "w", encoding="utf-8") as out:
             out.write(text)
     # What it leaves is not to be taken for ours.
@@ -104,6 +104,14 @@ def runner_codes(ctx):
                           (["lie-skip"], 0), (["lie-good", "lie-false"], 1)):
         code, text = run(ctx, *names)
         need(code == wanted, f"{names}: exit code {code}, not {wanted}: {text[-200:]}")
+
+
+@test("runner-order", 30)
+def runner_order(ctx):
+    """A file of tests that has no place in the order is not left out in silence."""
+    code, text = run(ctx, "lie-good", order="()")
+    need(code == 1 and "not in the ORDER" in text and "lies" in text,
+         f"exit code {code}: {text[-200:]}")
 
 
 WHOLE = "KTAP version 1\n1..2\nok 1 one\nok 2 two\n"

@@ -13,7 +13,7 @@ from cfphtest.integrity import arrive, load, need_hints, several_rounds
 from cfphtest.pageflags import HUGE, HWPOISON, THP
 from cfphtest.registry import need, test, wait_for
 
-from .q_hooks import DIMM_PFN, MEMORY, SPARE_DIMM
+from .hooks import DIMM_PFN, MEMORY, SPARE_DIMM
 
 HWPOISON_FILES = "/sys/kernel/debug/hwpoison"
 THP_ENABLED = "/sys/kernel/mm/transparent_hugepage/enabled"
