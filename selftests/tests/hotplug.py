@@ -203,7 +203,7 @@ def hotplug_stuck(ctx):
     """
     vm, pages = booted(ctx, "online_movable")
     plug(vm)
-    vm.sh("dd if=/dev/zero of=/tmp/file bs=1M count=160 2>/dev/null && "
+    vm.sh("dd if=/dev/zero of=/tmp/file bs=64K count=1 2>/dev/null && "
           "{ cat /tmp/file | sleep 999 & } >/dev/null 2>&1")
     vm.sh(f"for b in 32 33; do echo offline >{MEMORY}/memory$b/state & done "
           "2>/dev/null; "
