@@ -11,7 +11,8 @@
 
 #? RUNS=5        bench-*: how often each case is measured
 #? BW="50M 1.25G"  bench-*: links, in bytes a second
-#? CASES= VARIANTS= LIMIT=s  bench-*: only these; how long a migration may take
+#? CASES= VARIANTS=  bench-*: only these
+#? LIMIT=s DOWNTIME=ms  bench-*: how long a migration may take, and its last round
 
 PERF_DIR    := selftests/perf
 PERF_BUILD  := $(BUILD)/perf
@@ -69,7 +70,7 @@ bench-hooks: guest uml qemu $(PERF_BUILT) $(PERF_LOAD) ## what the hooks cost in
 # A link of fixed speed between two QEMUs; a test has a look at it, too.
 RELAY     := $(PERF_BUILD)/relay
 BENCH_ENV  = $(TEST_ENV) RUNS="$(RUNS)" BW="$(BW)" CASES="$(CASES)" \
-	VARIANTS="$(VARIANTS)" LIMIT="$(LIMIT)"
+	VARIANTS="$(VARIANTS)" LIMIT="$(LIMIT)" DOWNTIME="$(DOWNTIME)"
 
 $(RELAY): $(PERF_DIR)/relay.c | deps
 	@mkdir -p $(@D)

@@ -158,7 +158,7 @@ def bench_json(ctx):
     """The JSON of a benchmark says where its figures come from."""
     path = os.path.join(ctx.logs, "out.json")
     os.environ.update(OUT=path, MEM="1G", RUNS="3", BW="50M 1.25G")
-    for name in ("CASES", "VARIANTS", "LIMIT", "SKIP"):
+    for name in ("CASES", "VARIANTS", "LIMIT", "DOWNTIME", "SKIP"):
         os.environ.pop(name, None)
     bench.write_json("bench-none", ctx.accel, {"results": [1, 2]})
     with open(path, encoding="utf-8") as file:

@@ -18,8 +18,8 @@ from .agent import AgentError
 from .registry import Failure
 from .vm import VMError
 
-SETTINGS = ("MEM", "RUNS", "BW", "CASES", "VARIANTS", "LIMIT", "SKIP", "SIZES",
-            "KINDS")
+SETTINGS = ("MEM", "RUNS", "BW", "CASES", "VARIANTS", "LIMIT", "DOWNTIME", "SKIP",
+            "SIZES", "KINDS")
 
 
 def say(text=""):
@@ -66,6 +66,12 @@ def asked_rates(default):
             raise config.ConfigError(f"BW: '{text}' is no rate: write 100M or "
                                      "1.25G") from None
     return rates
+
+
+def link(rate):
+    """For Chain.start(): QEMU is told what the link can do, and DOWNTIME= ms."""
+    return {"bandwidth": rate, "link": rate,
+            "downtime_ms": asked_number("DOWNTIME", 300)}
 
 
 def rate_text(rate):
