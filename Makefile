@@ -70,7 +70,8 @@ DEBS_PEERS  := stress-ng stressapptest
 DEBS_MODEL  := spin gcc libc6-dev
 DEBS_KVM    := busybox-static python3 binutils xz-utils
 DEBS_REPORT := python3-matplotlib
-DEBS_LINT   := universal-ctags sparse shellcheck mandoc codespell perl pyflakes3 mypy clang-format
+DEBS_DOCS   := python3-sphinx python3-yaml mandoc rsync
+DEBS_LINT   := $(DEBS_DOCS) universal-ctags sparse shellcheck mandoc codespell perl pyflakes3 mypy clang-format
 DEBS        := $(DEBS_BUILD) $(DEBS_KERNEL) $(DEBS_QEMU) $(DEBS_FUZZ) $(DEBS_FPCTL) $(DEBS_GUEST) $(DEBS_PEERS) $(DEBS_MODEL)
 
 # Looked up when a recipe needs it, because `make deps` may have to install it.
@@ -198,6 +199,10 @@ lint: $(LINUX_PREPARED) $(QEMU_PREPARED) ## every checker, one verdict a line
 	@tools/build/deps.sh $(DEBS_LINT)
 	$(Q)$(TEST_ENV) MAKE="$(MAKE)" JOBS=$(JOBS) CCACHE=$(CCACHE) tools/lint.sh
 
+docs: $(LINUX_PREPARED) ## the documents in HTML: $(BUILD)/docs/html/index.html
+	@tools/build/deps.sh $(DEBS_DOCS)
+	$(Q)LINUX_SRC=$(LINUX_SRC) tools/docs/build.sh $(BUILD)/docs
+
 install: $(FPCTL) ## fpctl, its man page and the uapi headers
 	$(Q)$(MAKE) -C tools/fpctl O=$(BUILD)/fpctl install
 	$(Q)install -d $(DESTDIR)$(PREFIX)/include/linux
@@ -217,4 +222,4 @@ PREFIX ?= /usr/local
 export PREFIX DESTDIR ACCEL MEM
 
 FORCE:
-.PHONY: help demo check check-mutants check-debug check-kcsan check-migrate check-long soak kunit model boot fpctl guest deps fetch prepare lint install clean distclean coverage coverage-table check-guest FORCE
+.PHONY: help docs demo check check-mutants check-debug check-kcsan check-migrate check-long soak kunit model boot fpctl guest deps fetch prepare lint install clean distclean coverage coverage-table check-guest FORCE

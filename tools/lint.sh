@@ -126,6 +126,10 @@ types() {
 		selftests/lib/cfphtest
 }
 
+documents() {
+	tools/docs/build.sh "$BUILD/docs"
+}
+
 man_pages() {
 	mandoc -Tlint -Wwarning $(all | grep '\.[1-8]$')
 }
@@ -205,6 +209,7 @@ check shell shellcheck
 check python pyflakes3
 check types mypy
 check man_pages mandoc
+check documents sphinx-build
 check spelling codespell
 check exec_bits
 check spdx
