@@ -4,7 +4,7 @@
 The kernel's fault injection does it: it counts a task's allocations down
 (/proc/PID/fail-nth), those with a function of ours among their callers, and
 fails the last one.  So nobody else's fail, and which one fails is no matter of
-luck.  A kernel without it, which is the usual one, has no such tests: they
+luck.  A kernel without it, which is the usual one, skips these tests: they
 belong to DEBUG=1 and COVERAGE=1.
 
 Checkers, and the slab allocator for itself, allocate while a function of ours is
@@ -13,13 +13,14 @@ is tried once more.  Checkers that switch themselves off without memory keep
 theirs.
 """
 
+import functools
 import itertools
 import re
 
 from cfphtest import config, guest
 from cfphtest.guest import DRIVER, settled, until_shown
 from cfphtest.integrity import (arrive, load, need_hints, several_rounds)
-from cfphtest.registry import need, test
+from cfphtest.registry import Skip, need, test
 
 COUNT = "/proc/$(pidof kcfphd)/fail-nth"
 MOST = 40       # far more than one step of ours allocates
@@ -27,10 +28,15 @@ FAR = 1 << 16   # apart: not the same object file
 
 
 def memory_test(name, limit):
-    """@test where the kernel can do it."""
-    if config.kernel_has("CONFIG_FAULT_INJECTION_STACKTRACE_FILTER"):
-        return test(name, limit)
-    return lambda function: function
+    """@test for a kernel with fault injection."""
+    def add(function):
+        @functools.wraps(function)
+        def run(ctx):
+            if not config.kernel_has("CONFIG_FAULT_INJECTION_STACKTRACE_FILTER"):
+                raise Skip("no fault injection in this kernel: make check-debug")
+            function(ctx)
+        return test(name, limit)(run)
+    return add
 
 
 def span(symbols, pattern):

@@ -129,6 +129,8 @@ STREAMS = (
     ("a failure", WHOLE.replace("ok 2", "not ok 2"), "failed: two"),
     ("a failure in a suite that passes",
      "1..1\n    1..1\n    not ok 1 a\nok 1 suite\n", "failed: a"),
+    ("one that gave up", "1..2\nok 1 one\nBail out! no disk\nok 2 two\n",
+     "Bail out! no disk"),
     ("all are skipped", "1..1\nok 1 one # SKIP why\n", "no test has run"),
 )
 

@@ -164,6 +164,7 @@ def fpctl_unit(ctx):
     code, text = run(ctx, "fpctl", ["make", "-C", directory, "check",
                                     f"O={config.out_dir('fpctl')}"], 230,
                      env=env)
+    judge(ctx, text)
     need(code == 0, f"exit code {code}: " + text[-400:])
 
 

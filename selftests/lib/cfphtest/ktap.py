@@ -58,12 +58,15 @@ class Parsed:
     def __init__(self, text):
         self.passed, self.failed, self.skipped = [], [], []
         self.planned = 0
+        self.bailed_out = None
         for line in text.splitlines():
             line = _STAMP.sub("", line)         # kernel log time
             plan = _PLAN.match(line)
             if plan:
                 self.planned += int(plan[1])
                 continue
+            if line.lstrip().startswith("Bail out!"):
+                self.bailed_out = line.strip()
             hit = _RESULT.match(line)
             if not hit:
                 continue
@@ -78,6 +81,8 @@ class Parsed:
     def problem(self):
         """None if everything that was planned has passed."""
         got = len(self.passed) + len(self.failed) + len(self.skipped)
+        if self.bailed_out:
+            return self.bailed_out
         if self.failed:
             return "failed: " + ", ".join(self.failed[:10])
         if not self.passed:

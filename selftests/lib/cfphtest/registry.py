@@ -11,7 +11,8 @@ from .vm import VM, Spec
 
 
 class Skip(Exception):
-    """A host tool is missing.  Nothing else: a failed build is a failure."""
+    """A host tool is missing, or the kernel is another one than the test is for.
+    Nothing else: a failed build is a failure."""
 
 
 class Failure(Exception):
