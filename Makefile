@@ -195,9 +195,9 @@ fetch: $(if $(KDIR),,$(DL)/linux.version) $(if $(QDIR),,$(DL)/qemu.version) $(DL
 
 prepare: $(LINUX_PREPARED) $(QEMU_PREPARED) ## unpack, overlay and patch the sources
 
-lint: $(LINUX_PREPARED) $(QEMU_PREPARED) ## every checker, one verdict a line
+lint: $(LINUX_PREPARED) $(QEMU_PREPARED) ## every checker, one verdict a line (T=name)
 	@tools/build/deps.sh $(DEBS_LINT)
-	$(Q)$(TEST_ENV) MAKE="$(MAKE)" JOBS=$(JOBS) CCACHE=$(CCACHE) tools/lint.sh
+	$(Q)$(TEST_ENV) MAKE="$(MAKE)" JOBS=$(JOBS) CCACHE=$(CCACHE) tools/lint.sh $(T)
 
 docs: $(LINUX_PREPARED) ## the documents in HTML: $(BUILD)/docs/html/index.html
 	@tools/build/deps.sh $(DEBS_DOCS)
