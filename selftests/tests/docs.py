@@ -1,27 +1,44 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The commands that the documentation gives, run as they stand there."""
+"""The commands that the documentation gives, run as they stand there; what it says of
+reasons, and of the tests that show it.
+"""
 
 import base64
+import glob
+import json
 import os
 import re
 import shutil
 import subprocess
 
+import yaml
+
 from cfphtest import config, guest
 from cfphtest.integrity import SLOW
 from cfphtest.migrate import UNLIMITED, Migration
-from cfphtest.registry import need, test
+from cfphtest.registry import TESTS, need, test
 
-GUIDE = "Documentation/admin-guide/mm/cfph.rst"
+GUIDES = "Documentation/admin-guide/mm"
+GUIDE = f"{GUIDES}/cfph.rst"
+HOST = f"{GUIDES}/cfph-host.rst"
 STEP = re.compile(r"^    (guest#|\(qemu\)|host\$) (.*)$", re.M)
 SILENT = re.compile(r"trace-event |trace-cmd (start|stop|extract) ?")
 TARGET = "tcp:destination:4444"
 
 
+def read(path):
+    with open(os.path.join(config.top(), path), encoding="utf-8") as file:
+        return file.read()
+
+
+def section(path, title):
+    """From that title to the next one, or to the end."""
+    rest = read(path).split(f"\n{title}\n=", 1)[1]
+    return re.split(r"\n[^\n]+\n=+\n\n", rest, maxsplit=1)[0]
+
+
 def steps():
-    with open(os.path.join(config.top(), GUIDE), encoding="utf-8") as file:
-        text = file.read()
-    found = STEP.findall(text[text.index("\nA walk-through\n"):])
+    found = STEP.findall(section(GUIDE, "A walk-through"))
     need(len(found) > 15, f"{GUIDE}: only {len(found)} commands found")
     return found
 
@@ -105,3 +122,107 @@ def docs_walk_through(ctx):
         answer = reader.follow(prompt, command)
         ctx.say(f"{prompt} {command}: {len(answer.splitlines())} lines")
     reader.check()
+
+
+# --- the operator's page ---
+
+def ask(options, commands):
+    """A QEMU for users, started like that; its answers to those commands (HMP)."""
+    asked = [{"execute": "qmp_capabilities"}]
+    asked += [{"execute": "human-monitor-command",
+               "arguments": {"command-line": command}} for command in commands]
+    asked += [{"execute": "quit"}]
+    done = subprocess.run(
+        [config.qemu_product(), *config.qemu_command()[1:], "-machine", "pc",
+         "-m", "64M", "-accel", "tcg", "-S", "-display", "none", "-qmp", "stdio",
+         *options], input="\n".join(map(json.dumps, asked)), timeout=60,
+        capture_output=True, text=True, check=False)
+    need(not done.returncode and not done.stderr, f"{options}: {done.stderr}")
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    answers = [a["return"] for a in answers if isinstance(a.get("return"), str)]
+    need(len(answers) == len(commands), f"{options}: {done.stdout}")
+    return dict(zip(commands, answers))
+
+
+@test("docs-host", 240)
+def docs_host(ctx):
+    """The operator's page: each way to start QEMU, and all that it asks QEMU."""
+    text = read(HOST)
+    ways = [line.split() for line in re.findall(r"^    (-.*)$", text, re.M)]
+    commands = [c for prompt, c in STEP.findall(text) if prompt == "(qemu)"]
+    need(len(ways) > 2 and len(commands) > 5, f"{HOST}: {ways} {commands}")
+    first, *others = ways
+    for way in (first, *([*first, *other] for other in others)):
+        answers = ask(way, commands)
+        for command, answer in answers.items():
+            need("Error" not in answer and "unknown" not in answer,
+                 f"{way}: {command}: {answer}")
+        # There is a driver only where there is a guest.
+        status = answers[commands[0]]
+        need('"reason": "no-driver"' in status, f"{way}: {status}")
+        ctx.say(f"{' '.join(way)}: {len(answers)} answers")
+    # What sets it for each balloon does so without the property of one, too.
+    plain = ["-device", first[1].replace(",continuous-free-page-hint=on", "")]
+    need(plain != first, f"{first}: does not switch it on")
+    for options, want in ((plain, "no-device"),
+                          ([*plain, *others[0]], "no-driver")):
+        status = ask(options, commands[:1])[commands[0]]
+        need(f'"reason": "{want}"' in status, f"{options}: {status}")
+    params = ask([*first, *others[-1]], ["info migrate_parameters"])
+    need("x-free-page-hints: off" in str(params), f"{others[-1]}: {params}")
+
+
+# --- reasons, and what shows what is said ---
+
+def same(what, guide, ours):
+    need(len(guide) == len(set(guide)) and set(guide) == set(ours),
+         f"{what}: the guide has {sorted(guide)}, we have {sorted(ours)}")
+
+
+@test("docs-reasons", 30)
+def docs_reasons(ctx):
+    """The guides have each reason that guest and QEMU can give, and no other."""
+    qapi = read("qemu/patches/0003-qapi-count-free-pages.patch")
+    enum = re.search(r"'enum': 'FreePageHintsReason',(.*?)\]", qapi, re.S)[1]
+    ours = re.findall(r"'([a-z-]+)'", enum.split("[")[1])
+    same("QEMU", re.findall(r"^   \* - ``([a-z-]+)``$", section(
+        HOST, "Why did this migration not use hints?"), re.M), ours)
+    spec = yaml.safe_load(read("Documentation/netlink/specs/cfph.yaml"))
+    entries, = (d["entries"] for d in spec["definitions"]
+                if d["name"] == "reason")
+    table = section(GUIDE, "In the guest").split("reason             what")[1]
+    rows = re.findall(r"^([a-z-]+) +\S", table.split("\n\n")[0], re.M)
+    same("guest", rows, [e["name"] for e in entries if e["name"] != "none"])
+    ctx.say(f"QEMU: {len(ours)}, guest: {len(rows)}")
+
+
+def qtests():
+    """Names of the scenarios of our qtests."""
+    found = set()
+    for path in glob.glob(os.path.join(config.top(),
+                                       "qemu/files/tests/qtest/virtio-*.c")):
+        found.update(re.findall(r'^ +\{ "([^"]+)", test_', read(path), re.M))
+    return found
+
+
+def shows(name, scenarios):
+    """Is there such a test, or file?"""
+    kind, _, rest = name.rpartition(" ")
+    if kind == "qtest":
+        return rest.removeprefix("ways/") in scenarios
+    if kind == "file":
+        return os.path.exists(os.path.join(config.top(), rest))
+    return name in TESTS
+
+
+@test("docs-shown", 30)
+def docs_shown(ctx):
+    """Whatever the guides name as what shows a statement is there."""
+    scenarios = qtests()
+    for path in sorted(glob.glob(os.path.join(config.top(), GUIDES, "*.rst"))):
+        name = os.path.basename(path)
+        found = re.findall(r"^\.\. shown by: (.*(?:\n   \S.*)*)", read(path), re.M)
+        names = re.split(r",\s+", ", ".join(found))
+        missing = [n for n in names if not shows(" ".join(n.split()), scenarios)]
+        need(found and not missing, f"{name}: there is no {missing}")
+        ctx.say(f"{name}: {len(names)} in {len(found)} places")
