@@ -1,16 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """What the operator sees of free page hints, and what he can say to them."""
 
-from .registry import Failure, need
+from .registry import need
 
 EVENT = "X_MIGRATION_FREE_PAGE_HINTS"
 PARAMETER = "x-free-page-hints"
 MEMBER = "x-free-page-hints"
-
-STATUS = {"off", "waiting", "active", "decided", "given-up"}
-REASON = {"none", "no-device", "no-driver", "no-map", "withdrawn", "bad-map",
-          "device-broken", "parameter", "colo", "mode", "page-size",
-          "guest-panicked", "guest-running", "downtime", "not-decided"}
 
 
 def switch(vm, on):
@@ -19,14 +14,9 @@ def switch(vm, on):
 
 
 def state(info):
-    """The member of query-migrate, which must be there and make sense."""
-    member = info.get(MEMBER)
-    if member is None:
-        raise Failure(f"query-migrate has no {MEMBER}: {sorted(info)}")
-    need(member["status"] in STATUS and member["reason"] in REASON and
-         member["unsent-bytes"] >= 0 and member["retries"] >= 0,
-         f"{MEMBER}: {member}")
-    return member
+    """The member of query-migrate, which must be there."""
+    need(MEMBER in info, f"query-migrate has no {MEMBER}: {sorted(info)}")
+    return info[MEMBER]
 
 
 def need_state(info, status, *reasons):
