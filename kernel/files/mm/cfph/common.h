@@ -37,8 +37,6 @@ struct cfph_tunables {
 	u32 keep;
 };
 
-extern const struct cfph_tunables cfph_default_tunables;
-
 int cfph_parse_cpus(const char *list, struct cpumask *cpus,
 		    struct netlink_ext_ack *extack);
 int cfph_set_tunables(const struct cfph_tunables *new,

@@ -150,8 +150,10 @@ static long kcfphd_session_step(void)
 	case CFPH_PHASE_START:
 		return kcfphd_answer_start();
 	case CFPH_PHASE_REST:
-		if (kcfphd_pass_is_due())
-			return kcfphd_begin_pass();
+		if (kcfphd_pass_is_due()) {
+			kcfphd_begin_pass();
+			return KCFPHD_AGAIN;
+		}
 		/* It may have become due: then not a sleep of for ever. */
 		now = jiffies;
 		return time_before(now, cfph_session.next) ?

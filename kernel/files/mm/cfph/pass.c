@@ -55,10 +55,8 @@ bool kcfphd_pass_is_due(void)
 
 /**
  * kcfphd_begin_pass - REST -> PASS
- *
- * Return: what the step shall return.
  */
-long kcfphd_begin_pass(void)
+void kcfphd_begin_pass(void)
 {
 	bool shorten = kcfphd_wants_short_lists();
 
@@ -76,7 +74,6 @@ long kcfphd_begin_pass(void)
 	cfph_session.answer = false;
 	cfph_session.pass_ns = 0;
 	cfph_session.before = cfph.counters;
-	return KCFPHD_AGAIN;
 }
 
 /* --- how --- */
@@ -104,7 +101,8 @@ static long kcfphd_restart_pass(void)
 	if (cfph_session.buf && !cfph_ship(0))
 		return KCFPHD_AGAIN;
 	kcfphd_trace_pass(false);
-	return kcfphd_begin_pass();
+	kcfphd_begin_pass();
+	return KCFPHD_AGAIN;
 }
 
 static long kcfphd_end_pass(void)

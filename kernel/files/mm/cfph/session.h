@@ -76,7 +76,7 @@ long kcfphd_stall(void);
 
 /* pass.c */
 bool kcfphd_pass_is_due(void);
-long kcfphd_begin_pass(void);
+void kcfphd_begin_pass(void);
 long kcfphd_pass_step(void);
 
 #endif /* _MM_CFPH_SESSION_H */

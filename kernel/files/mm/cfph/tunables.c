@@ -28,7 +28,7 @@
 #include "common.h"
 
 /* Why these: Documentation/mm/cfph/design.rst, "Tunables". */
-const struct cfph_tunables cfph_default_tunables = {
+static const struct cfph_tunables cfph_default_tunables = {
 	.enable		= 1,
 	.interval_ms	= 100,
 	.drain		= CFPH_DRAIN_START,
