@@ -9,9 +9,10 @@ from xml.etree import ElementTree
 
 from cfphtest import config, guest, ktap
 from cfphtest.guest import DRIVER, settled
-from cfphtest.integrity import CRAWL, SLOW, several_rounds, wait_registered
+from cfphtest.integrity import (SLOW, crawl_in_second_round, several_rounds,
+                                wait_registered)
 from cfphtest.migrate import Migration
-from cfphtest.registry import need, test, wait_for
+from cfphtest.registry import need, test
 
 
 def boot(ctx, **fields):
@@ -141,16 +142,7 @@ def guest_page_contents(ctx):
 def listed_pages(vm, fraction):
     """What lies in per-cpu lists in a second round, after much has been freed."""
     vm.sh(f"echo {fraction} >/proc/sys/vm/percpu_pagelist_high_fraction")
-    drains = guest.fpctl(vm, "stats")["drains"]
-    # Something has to be dirty, or the first round is the last one.
-    vm.sh("stress start --mib 64 --workers 1")
-    migration = Migration(vm, None, bandwidth=SLOW * 4, downtime_ms=1).start()
-    migration.wait_pass(2, 120)
-    migration.set(max_bandwidth=CRAWL)
-    # one at START, and one when the lists become short
-    wait_for(lambda: guest.fpctl(vm, "stats")["drains"] >= drains + 2,
-             "the second round has not been seen")
-    vm.sh("stress stop")
+    migration = crawl_in_second_round(vm, SLOW * 4)
     vm.sh("memhog --percent 50")
     pages = sum(z["pcp-pages"] for z in guest.fpctl(vm, "stats zone")["zones"])
     need(migration.cancel() == "cancelled", "not cancelled")

@@ -462,8 +462,7 @@ def netlink_refused(ctx):
     src, dst = ctx.pair(ctx.spec(mem=MEM), initrd=clients.initrd(ctx))
     programs.unpack(src)
     guest.settled(src)
-    tracing = "/sys/kernel/tracing"
-    src.sh(f"echo 1 >{tracing}/events/cfph/cfph_refuse/enable")
+    src.sh(f"echo 1 >{guest.TRACING}/events/cfph/cfph_refuse/enable")
     good(src, ["do", "set", {"enable": 0}])
     watch(src)
     migration = Migration(src, dst, bandwidth=SLOW, downtime_ms=1).start()
@@ -480,7 +479,7 @@ def netlink_refused(ctx):
          refused[0]["migration-id"] and
          refused[0]["text"] == "a migration has begun, and there is no map",
          str(refused))
-    text = dst.sh(f"cat {tracing}/trace")
+    text = dst.sh(f"cat {guest.TRACING}/trace")
     need('reason=admin text="a migration has begun, and there is no map"'
          in text, f"trace: {text[-300:]}")
     guest.check_console(src, dst)

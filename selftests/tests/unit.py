@@ -29,6 +29,14 @@ def judge(ctx, text):
     return result
 
 
+def run_ktap(ctx, name, cmd, limit, **options):
+    """What a program says that speaks KTAP; all of it has to be well."""
+    code, text = run(ctx, name, cmd, limit, **options)
+    result = judge(ctx, text)
+    need(code == 0, f"exit code {code}: {text[-400:]}")
+    return result
+
+
 @test("kunit-uml", 120)
 def kunit_uml(ctx):
     """KUnit suites of cfph in User Mode Linux."""
@@ -56,12 +64,10 @@ def qtest(ctx, name, limit):
     build = config.qemu_build()
     program = os.path.join(build, "tests/qtest", name)
     need(os.path.exists(program), f"{program} has not been built")
-    code, text = run(ctx, "qtest", [program, "--tap", "-k"], limit, cwd=build,
-                     env=dict(os.environ, QTEST_QEMU_BINARY=config.qemu(),
-                              QTEST_QEMU_IMG=os.path.join(build, "qemu-img")))
-    result = judge(ctx, text)
-    need(code == 0, f"exit code {code}")
-    return result
+    return run_ktap(
+        ctx, "qtest", [program, "--tap", "-k"], limit, cwd=build,
+        env=dict(os.environ, QTEST_QEMU_BINARY=config.qemu(),
+                 QTEST_QEMU_IMG=os.path.join(build, "qemu-img")))
 
 
 @test("qtest-cfph", 420)
@@ -112,11 +118,8 @@ def qemu_product(ctx):
 def qemu_move(ctx):
     """QEMU's unit test of the loops over words: vector and plain code agree."""
     build = config.qemu_build()
-    code, text = run(ctx, "unit", [os.path.join(build,
-                                                "tests/unit/test-cfph-move"),
-                                   "--tap"], 50, cwd=build)
-    judge(ctx, text)
-    need(code == 0, f"exit code {code}")
+    run_ktap(ctx, "unit", [os.path.join(build, "tests/unit/test-cfph-move"),
+                           "--tap"], 50, cwd=build)
 
 
 @test("qtest-dirty-log", 240)
@@ -161,11 +164,8 @@ def fpctl_unit(ctx):
     directory = os.path.join(config.top(), "tools/fpctl")
     env = {k: v for k, v in os.environ.items()
            if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "O", "V")}
-    code, text = run(ctx, "fpctl", ["make", "-C", directory, "check",
-                                    f"O={config.out_dir('fpctl')}"], 230,
-                     env=env)
-    judge(ctx, text)
-    need(code == 0, f"exit code {code}: " + text[-400:])
+    run_ktap(ctx, "fpctl", ["make", "-C", directory, "check",
+                            f"O={config.out_dir('fpctl')}"], 230, env=env)
 
 
 MODEL = "Documentation/mm/cfph/model/run.sh"
@@ -174,10 +174,8 @@ MODEL = "Documentation/mm/cfph/model/run.sh"
 @test("model", 900)
 def model(ctx):
     """The model of the argument: verified, and every mutant refuted."""
-    code, text = run(ctx, "model", [os.path.join(config.top(), MODEL),
-                                    os.path.join(ctx.logs, "model")], 880)
-    judge(ctx, text)
-    need(code == 0, f"exit code {code}")
+    run_ktap(ctx, "model", [os.path.join(config.top(), MODEL),
+                            os.path.join(ctx.logs, "model")], 880)
 
 
 # What a verifier says; VERIFIED is the end of a search without an error.

@@ -68,6 +68,11 @@ def asked_rates(default):
     return rates
 
 
+def asked_limit(mem, rate):
+    """Seconds until a migration is given up: three times what all of memory takes."""
+    return asked_number("LIMIT", max(3 * mem // rate, 5))
+
+
 def link(rate):
     """For Chain.start(): QEMU is told what the link can do, and DOWNTIME= ms."""
     return {"bandwidth": rate, "link": rate,

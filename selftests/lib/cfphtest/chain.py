@@ -129,6 +129,10 @@ class Chain:
         self.next = None
         return result
 
+    def end(self, limit):
+        """What came of it: it has completed within the limit, or is given up."""
+        return self.finish() if self.ends_within(limit) else self.give_up()
+
     def check(self):
         self.vm.sh("true")
         guest.check_stamp(self.vm)

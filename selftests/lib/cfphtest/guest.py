@@ -10,6 +10,7 @@ from .vm import VMError
 
 DRIVER = "/sys/bus/virtio/drivers/virtio_balloon"
 KO = "/lib/modules/cfph/virtio_balloon.ko"      # in the guest
+TRACING = "/sys/kernel/tracing"
 
 
 class GuestError(VMError):

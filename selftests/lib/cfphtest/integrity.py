@@ -104,6 +104,21 @@ def trim_lists(vm):
     need(migration.cancel() == "cancelled", "not cancelled")
 
 
+def crawl_in_second_round(vm, bandwidth, limit=60):
+    """A migration that does not end, in the second round: per-cpu lists are short."""
+    drains = guest.fpctl(vm, "stats")["drains"]
+    # Something has to be dirty, or the first round is the last one.
+    vm.sh("stress start --mib 64 --workers 1", limit)
+    migration = Migration(vm, None, bandwidth=bandwidth, downtime_ms=1).start()
+    migration.wait_pass(2, max(limit, 120))
+    migration.set(max_bandwidth=CRAWL)
+    # one at START, and one when the lists become short
+    wait_for(lambda: guest.fpctl(vm, "stats")["drains"] >= drains + 2,
+             f"{vm.name}: no pass of the second round has been made", limit)
+    vm.sh("stress stop", limit)
+    return migration
+
+
 def emptied(vm, percent, stamp_mib):
     """Boot a guest that has little in use, and old contents in all that is free."""
     vm.boot()
