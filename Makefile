@@ -67,8 +67,9 @@ DEBS_FUZZ   := clang libclang-rt-dev llvm
 DEBS_FPCTL  := libnl-3-dev libnl-genl-3-dev valgrind jq
 DEBS_GUEST  := busybox-static trace-cmd libnl-utils iproute2
 DEBS_PEERS  := stress-ng stressapptest
+DEBS_VIRT   := libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients
 DEBS_MODEL  := spin gcc libc6-dev
-DEBS_KVM    := busybox-static python3 binutils xz-utils
+DEBS_KVM    := busybox-static python3 binutils xz-utils e2fsprogs
 DEBS_REPORT := python3-matplotlib
 DEBS_DOCS   := python3-sphinx python3-yaml mandoc rsync
 DEBS_LINT   := $(DEBS_DOCS) universal-ctags sparse shellcheck codespell perl pyflakes3 mypy clang-format
@@ -135,6 +136,7 @@ demo: guest qemu ## migrate a guest with and without hints, print the table (MEM
 	$(Q)$(TEST_ENV) selftests/demo
 
 check: guest uml qemu qemu-tests qemu-product fuzz-build $(RELAY) ## every test: unit, device, integrity of migrations, mutants (T=name)
+	@tools/build/deps.sh $(DEBS_VIRT)
 	$(Q)$(TEST_ENV) selftests/run.sh $(T)
 
 check-mutants: guest qemu qemu-tests ## break each rule of the argument on purpose: which test notices

@@ -18,10 +18,10 @@ $(DL)/cloud.version: | deps
 
 # Of all the kernel's modules only what /init loads, in the order in which it
 # does; a kernel that has one of them built in has no file for it.
-$(KVM_UNPACKED): $(DL)/cloud.version $(KVM_DIR)/unpack.sh
+$(KVM_UNPACKED): $(DL)/cloud.version $(addprefix $(KVM_DIR)/,unpack.sh kvm.mk)
 	@tools/build/deps.sh $(DEBS_KVM)
 	@echo "[kvm] unpacking $$(cat $<)"
-	$(Q)$(KVM_DIR)/unpack.sh $(DL)/cloud/*.deb $(KVM_BUILD)/cloud irqbypass kvm kvm-amd
+	$(Q)$(KVM_DIR)/unpack.sh $(DL)/cloud/*.deb $(KVM_BUILD)/cloud irqbypass kvm kvm-amd virtio_blk
 	$(Q)touch $@
 
 # Uncompressed: to unpack it would take the emulated machine longer than to load.

@@ -5,15 +5,16 @@
   outer.py [NAME]...    tests whose name has NAME in it (default: kvm-)
 
 The outer guest's second serial port is the tests' stdout: it is passed on as it
-comes, and its last line is the verdict.  Its kernel log and the tests' own logs
-are in $BUILD/selftests/kvm/.  OUTER_CPU= and OUTER_MEM= change the machine.
+comes, and what it says of each test counts, whatever becomes of the machine.  Its
+kernel log is in $BUILD/selftests/kvm/, and so are the tests' own logs, which it
+writes to a disk without delay.  OUTER_CPU= and OUTER_MEM= change the machine.
 """
 
 import os
 import re
+import shutil
 import subprocess
 import sys
-import tarfile
 import threading
 import time
 
@@ -21,13 +22,14 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lib"))
 sys.dont_write_bytecode = True
 # pylint: disable=wrong-import-position
-from cfphtest import config                     # noqa: E402
+from cfphtest import config, ktap               # noqa: E402
 from cfphtest.process import die_with_parent    # noqa: E402
 
 LIMIT = int(os.environ.get("KVM_LIMIT") or 2400)
 # A silent machine is a dead one: a test of it says something within this.
 SILENCE = int(os.environ.get("KVM_SILENCE") or 900)
-SUMMARY = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$")
+SUMMARY = re.compile(r"^\d+ passed, \d+ failed, \d+ skipped$")
+DISK_MIB = 512
 PANIC = re.compile(r"Kernel panic|kvm.*BUG|Oops|soft lockup")
 
 
@@ -46,15 +48,53 @@ def command(logs, names):
             "-chardev", f"file,id=con,path={logs}/outer.console",
             "-serial", "chardev:con",
             "-chardev", "stdio,id=out,signal=off", "-serial", "chardev:out",
-            "-device", "virtio-serial-pci",
-            "-chardev", f"file,id=logs,path={logs}/logs.tar.gz",
-            "-device", "virtserialport,chardev=logs,name=org.cfph.logs"]
+            "-drive", f"if=none,id=logs,format=raw,file={disk(logs)}",
+            "-device", "virtio-blk-pci,drive=logs"]
 
+
+# --- the disk with the logs ---
+
+def disk(logs):
+    return f"{logs}/disk.raw"
+
+
+def tool(name):
+    """Of e2fsprogs, which are not on everybody's path."""
+    found = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+    if not found:
+        raise config.ConfigError(f"no {name}: apt-get install e2fsprogs")
+    return found
+
+
+def make_disk(logs):
+    """An empty one; without a journal, nothing of it waits for a replay."""
+    with open(disk(logs), "wb") as image:
+        image.truncate(DISK_MIB << 20)
+    subprocess.run([tool("mkfs.ext4"), "-q", "-F", "-O", "^has_journal",
+                    disk(logs)], check=True)
+
+
+def take_logs(logs):
+    """Copy what is on it, whether it was unmounted or not; what is missing."""
+    shutil.rmtree(f"{logs}/check", ignore_errors=True)
+    subprocess.run([tool("e2fsck"), "-f", "-y", disk(logs)], check=False,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    said = subprocess.run([tool("debugfs"), "-R", f"rdump /check {logs}",
+                           disk(logs)], check=False, capture_output=True,
+                          text=True).stderr
+    os.unlink(disk(logs))
+    if not os.path.isdir(f"{logs}/check"):
+        return "no logs of tests: " + said.strip().replace("\n", " | ")
+    return None
+
+
+# --- the machine ---
 
 class Outer:
-    """The emulated machine; passes its output on and keeps the verdict."""
+    """The emulated machine; passes its output on and keeps it."""
 
     def __init__(self, logs, names):
+        self.output = []
         self.verdict = None
         self.last = time.monotonic()
         # pylint: disable=consider-using-with,subprocess-popen-preexec-fn
@@ -69,11 +109,10 @@ class Outer:
         for line in self.proc.stdout:
             line = line.rstrip("\r\n")
             self.last = time.monotonic()
-            hit = SUMMARY.match(line)
-            if hit:
-                # The last line of all, so it is held back until then.
-                self.verdict = [int(n) for n in hit.groups()]
+            if SUMMARY.match(line):
+                self.verdict = line     # the last line of all is ours
                 continue
+            self.output.append(line)
             print(line, flush=True)
 
     def wait(self):
@@ -103,26 +142,36 @@ def kernel_trouble(logs):
         return [line.strip() for line in con if PANIC.search(line)]
 
 
+def troubles(outer, logs):
+    """What is wrong besides tests that have failed."""
+    found = [outer.wait()]
+    outer.close()
+    if not outer.verdict:
+        found.append("the machine is gone before the tests were through")
+    found += kernel_trouble(logs) + [take_logs(logs)]
+    return [text for text in found if text]
+
+
 def main():
-    names = sys.argv[1:] or ["kvm-"]
     logs = config.out_dir("kvm")
-    outer = Outer(logs, names)
+    make_disk(logs)
+    outer = Outer(logs, sys.argv[1:] or ["kvm-"])
     try:
-        trouble = outer.wait()
+        trouble = troubles(outer, logs)
     finally:
         outer.close()
-    try:
-        with tarfile.open(f"{logs}/logs.tar.gz") as tar:
-            tar.extractall(logs)
-    except (OSError, tarfile.TarError, EOFError):
-        pass                    # it did not get that far
-    passed, failed, skipped = outer.verdict or (0, 0, 0)
-    for line in ([trouble] if trouble else []) + kernel_trouble(logs):
+    for line in trouble:
         print(f"# outer: {line}")
-        failed = failed or 1
-    if not passed + failed:
-        print("# outer: no test has run: see outer.console and outer.stderr in "
-              f"{logs}")
+    told = ktap.Parsed("\n".join(outer.output))
+    passed, skipped = len(told.passed), len(told.skipped)
+    # One of which nothing was heard has failed.
+    failed = max(told.planned - passed - skipped, len(told.failed))
+    summary = f"{passed} passed, {failed} failed, {skipped} skipped"
+    if not trouble and summary != outer.verdict:
+        trouble = [f"inside it says {outer.verdict}"]
+        print(f"# outer: {trouble[0]}")
+    if trouble or not passed + failed:
+        print(f"# outer: see outer.console, outer.stderr and check in {logs}")
         failed = failed or 1
     print(f"{passed} passed, {failed} failed, {skipped} skipped")
     return 1 if failed else 0

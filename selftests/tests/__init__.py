@@ -8,5 +8,5 @@ to be right.
 ORDER = (
     "runner", "unit", "guest", "migrate", "fault", "mutants", "netlink", "kvm",
     "hostile", "docs", "peers", "life", "no_memory", "save", "postcopy", "downtime",
-    "operator", "hooks", "hotplug", "rare", "kselftest", "bench",
+    "operator", "libvirt", "hooks", "hotplug", "rare", "kselftest", "bench",
 )

@@ -14,7 +14,7 @@ from cfphtest.agent import AgentError
 from cfphtest.integrity import (CRAWL, load, long_round, say_hints,
                                 several_rounds)
 from cfphtest.postcopy import allocate, crawl_to_postcopy
-from cfphtest.registry import Failure, need, test
+from cfphtest.registry import Context, Failure, need, test
 from cfphtest.vm import VMError
 
 TRIES = 3
@@ -58,11 +58,12 @@ def hunt_once(ctx, src, dst, way):
     return skipped, evidence(ctx, src, dst) if skipped else []
 
 
-def hunt(ctx, spec, prepare=lambda vm: None, way=long_round, stress_mib=100):
+def hunt(ctx, spec, prepare=lambda vm: None, way=long_round, stress_mib=100,
+         pair=Context.pair):
     """Migrate until the mutant is caught."""
     hints = False
     for attempt in range(1, TRIES + 1):
-        src, dst = ctx.pair(spec)
+        src, dst = pair(ctx, spec)
         load(src, stress_mib=stress_mib)
         prepare(src)
         src.sh("churn start --mib 48")

@@ -9,28 +9,17 @@ other process is ever looked for or killed.
 import asyncio
 import contextlib
 import os
-import re
 import shutil
 import subprocess
 import tempfile
 import time
 
-from . import config, coverage, kcsan
+from . import config, coverage
 from .agent import Agent, AgentError
+from .inside import Inside, VMError
 from .process import die_with_parent
 
-BOOT_LIMIT = 120        # a loaded machine under TCG; 5 s is usual
 QMP_LIMIT = 60
-
-# What no console log may hold.
-TROUBLE = re.compile(
-    r"WARNING:|BUG:|Oops|Call Trace|Kernel panic|INFO: task .* blocked|"
-    r"rcu: INFO|stress: MISMATCH|unable to handle|general protection|"
-    r"invalid module format")
-
-
-class VMError(Exception):
-    """QEMU or the guest did something that the test cannot go on with."""
 
 
 class QemuDied(VMError):
@@ -44,7 +33,7 @@ class Spec:
                  balloon=None, hints="off", kernel_args="", extra=(),
                  backend=None, dummy=None, disk=None, machine_opts="",
                  reboot=False, balloon_opts=(), mem_opts="", dimms=(),
-                 icount=False):
+                 icount=False, keeps_dead=False):
         # KASAN and its friends take their share
         self.mem = config.parse_size(mem or "384M") * (
             2 if os.environ.get("DEBUG") and mem != "4G" else 1)
@@ -65,6 +54,8 @@ class Spec:
         self.dimms = list(dimms)        # sizes of DIMMs that are plugged in
         # TCG, one vCPU: the guest's clocks count instructions, 1 ns for each
         self.icount = icount
+        # A guest that has died (a triple fault, a panic) stays to be looked at.
+        self.keeps_dead = keeps_dead
 
     def but(self, **changes):
         """A copy with some fields changed."""
@@ -130,20 +121,21 @@ class Spec:
                      "-device", "virtio-blk-pci,drive=disk0"]
         if not self.reboot:
             args += ["-no-reboot"]
+        if self.keeps_dead:
+            args += ["-action", "shutdown=pause"]
         return args + self.extra
 
 
-class VM:
+class VM(Inside):
     """A running QEMU.  `with VM(spec, "src") as vm: vm.boot()`"""
 
     def __init__(self, spec, name, log_dir=None, incoming=False, paused=False,
                  initrd=None, gate=None, kernel=None):
         self.spec = spec
-        self.name = name
         self.incoming = incoming
         self.tmp = tempfile.mkdtemp(prefix="cfph-")    # sockets; short path
         self._logs = log_dir or self.tmp
-        self.console = os.path.join(self._logs, f"{name}.console")
+        super().__init__(name, os.path.join(self._logs, f"{name}.console"))
         self.stderr = os.path.join(self._logs, f"{name}.stderr")
         self.events = []
         self._proc = None
@@ -270,6 +262,21 @@ class VM:
         if code is not None:
             tail = " | ".join(self.said().strip().splitlines()[-3:])
             raise QemuDied(f"{self.name}: QEMU has ended with {code}: {tail}")
+        if self.spec.keeps_dead and self._qmp:
+            self.take_events()
+            for event in self.events:
+                if event["event"] == "SHUTDOWN":
+                    raise QemuDied(f"{self.name}: the guest has ended: "
+                                   f"{event['data']}; {self.post_mortem()}")
+
+    def post_mortem(self):
+        """Registers and stack of a guest that has ended; where they are."""
+        path = os.path.join(self._logs, f"{self.name}.dead")
+        with open(path, "w", encoding="utf-8") as out:
+            for line in ("info status", "info registers -a", "x /16i $pc",
+                         "x /128gx $esp"):
+                out.write(f"--- {line}\n{self.hmp(line)}\n")
+        return f"registers and stack in {path}"
 
     # --- QMP ---
 
@@ -355,18 +362,6 @@ class VM:
 
     # --- the guest ---
 
-    def boot(self, limit=BOOT_LIMIT):
-        """Wait until the agent of a freshly started guest answers."""
-        try:
-            self.agent.sh("true", limit)
-        except AgentError as err:
-            raise VMError(f"{self.name}: the guest did not boot: {err}; "
-                          f"console: {self.console_tail()}") from None
-        return self
-
-    def sh(self, command, limit=60):
-        return self.agent.sh(command, limit)
-
     def plug_dimm(self, size):
         """Add a DIMM to the running guest, and to the spec."""
         i = len(self.spec.dimms)
@@ -387,43 +382,12 @@ class VM:
             raise VMError(f"{self.name}: dimm{i} stays: {event}; "
                           f"{self.console_tail()}")
 
-    def run(self, command, limit=60):
-        return self.agent.run(command, limit)
-
-    def console_text(self):
-        with open(self.console, encoding="utf-8", errors="replace") as con:
-            return con.read()
-
     def trace_text(self):
         """QEMU's trace events of cfph so far."""
         if not os.path.exists(self.trace):
             return ""
         with open(self.trace, encoding="utf-8", errors="replace") as trace:
             return trace.read()
-
-    def console_tail(self, lines=5):
-        return " | ".join(self.console_text().strip().splitlines()[-lines:])
-
-    def console_trouble(self):
-        """Lines of the console log that must not be there.
-
-        A WARN()'s own words stand in the line before it.
-        """
-        text = self.console_text()
-        lines = text.splitlines()
-        races = [f"data race: {race}" for race in kcsan.races(lines)
-                 if race.ours]
-        if kcsan.asleep(text):
-            races.append("the detector of data races has not been enabled")
-        splats = [(lines[i - 1] + " | " if i and "WARNING:" in line else "") +
-                  line for i, line in enumerate(lines)
-                  if TROUBLE.search(line) and not kcsan.TITLE.search(line)]
-        return races + splats
-
-    def foreign_races(self):
-        """Data races of the kernel that are none of our business."""
-        return [race for race in kcsan.races(self.console_text().splitlines())
-                if not race.ours]
 
 
 def refusal(*options):
