@@ -132,6 +132,9 @@ STREAMS = (
     ("one that gave up", "1..2\nok 1 one\nBail out! no disk\nok 2 two\n",
      "Bail out! no disk"),
     ("all are skipped", "1..1\nok 1 one # SKIP why\n", "no test has run"),
+    ("a plan of none", "1..0 # SKIP why\n", "no test has run"),
+    ("a plan of none, in a suite", "1..1\n    1..0 # SKIP why\nok 1 suite\n",
+     "a plan of none"),
 )
 
 
@@ -151,6 +154,8 @@ LINT_LIES = (
     ("spdx", "kernel/files/mm/nothing.c", "int a;\n", "kernel/files/mm/nothing.c"),
     ("circles", None, None, "no ctags"),
     ("python", None, None, "no pyflakes3"),
+    ("dep3", None, None, "nothing-to-look-at"),
+    ("no_such_check", None, None, "there is no such check"),
 )
 
 

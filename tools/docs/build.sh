@@ -21,5 +21,6 @@ rsync -a qemu/files/docs/ "$src/"
 /usr/bin/python3 "$LINUX_SRC/tools/net/ynl/ynl-gen-rst.py" \
 	-i "$LINUX_SRC/Documentation/netlink/specs/cfph.yaml" -o "$src/netlink/specs/cfph.rst"
 mandoc -T html -O fragment tools/fpctl/fpctl.8 >"$src/admin-guide/fpctl.html"
-exec /usr/bin/python3 -B -m sphinx -W --keep-going -q -b html -c tools/docs \
+# -E: what it remembers of a page it does not complain of a second time.
+exec /usr/bin/python3 -B -m sphinx -E -W --keep-going -q -b html -c tools/docs \
 	-d "$out/doctrees" "$src" "$out/html"

@@ -49,6 +49,7 @@ class Printer:
 
 _RESULT = re.compile(r"^\s*(not )?ok (\d+)\s+(?:- )?(.*)$")
 _PLAN = re.compile(r"^\s*1\.\.(\d+)\s*$")
+_NONE = re.compile(r"^\s*1\.\.0\b")
 _STAMP = re.compile(r"^\[\s*\d+\.\d+\]\s?")
 
 
@@ -59,12 +60,14 @@ class Parsed:
         self.passed, self.failed, self.skipped = [], [], []
         self.planned = 0
         self.bailed_out = None
+        self.none = False       # somebody had planned for nothing
         for line in text.splitlines():
             line = _STAMP.sub("", line)         # kernel log time
             plan = _PLAN.match(line)
             if plan:
                 self.planned += int(plan[1])
                 continue
+            self.none |= bool(_NONE.match(line))
             if line.lstrip().startswith("Bail out!"):
                 self.bailed_out = line.strip()
             hit = _RESULT.match(line)
@@ -87,6 +90,8 @@ class Parsed:
             return "failed: " + ", ".join(self.failed[:10])
         if not self.passed:
             return "no test has run"
+        if self.none:
+            return "a plan of none: who says that has looked at nothing"
         if not self.planned:
             return "no plan: nobody knows whether this is all of it"
         if got != self.planned:

@@ -13,8 +13,9 @@ import sys
 try:
     import jsonschema
 except ImportError:
-    print("KTAP version 1\n1..0 # SKIP python3-jsonschema is not installed")
-    sys.exit(0)
+    print("KTAP version 1\n1..1\n"
+          "ok 1 schemas # SKIP python3-jsonschema is not installed")
+    sys.exit(4)
 
 KERNELS = ["ready", "migrating", "off", "scanning", "future", "tuned"]
 # These leave attributes out that even the oldest cfph has.
