@@ -6,7 +6,7 @@ to be right.
 """
 
 ORDER = (
-    "runner", "unit", "guest", "migrate", "fault", "mutants", "netlink", "kvm",
-    "hostile", "docs", "peers", "life", "no_memory", "save", "postcopy", "downtime",
+    "runner", "checkers", "unit", "guest", "migrate", "fault", "mutants", "netlink",
+    "kvm", "hostile", "docs", "peers", "life", "no_memory", "save", "postcopy", "downtime",
     "operator", "libvirt", "hooks", "hotplug", "rare", "kselftest", "bench",
 )

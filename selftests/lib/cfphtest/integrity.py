@@ -66,6 +66,8 @@ def compare(ctx, src, dst, **options):
     ctx.say(f"memory: {verdict}")
     if verdict.lost or verdict.map_lies or verdict.map_gaps:
         raise Lost(f"memory comparison: {verdict}")
+    if verdict.skipped and not verdict.map_leaves:
+        raise Lost(f"{verdict.skipped} pages were left out, and there is no map")
     return verdict
 
 

@@ -43,6 +43,10 @@ class Dump:
             path = os.path.join(directory, f"{tag}.{start:x}")
             vm.qmp("pmemsave", val=start, size=end - start, filename=path)
             with open(path, "rb") as file:
+                written = os.fstat(file.fileno()).st_size
+                if written != end - start:
+                    raise OracleError(f"{vm.name}: dump of {start:#x}-{end:#x} "
+                                      f"has {written} bytes")
                 data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             os.unlink(path)     # the mapping keeps it
             self.parts.append((start, end - start, data))
@@ -244,11 +248,9 @@ def map_leaves(vm, dump):
     return leaves
 
 
-def decided_leaves(vm, dump):
-    """map_leaves() if pages were left out by that map, else {}."""
-    decided = re.findall(r"ram_cfph_decide .*skipped_pages=(\d+)",
-                         vm.trace_text())
-    return map_leaves(vm, dump) if decided and int(decided[-1]) else {}
+def skipped_pages(vm):
+    """How many the migration that has just ended has left out."""
+    return vm.qmp("query-migrate").get("ram", {}).get("free-pages-skipped", 0)
 
 
 def map_errors(leaves, pages, dump):
@@ -320,6 +322,7 @@ class Verdict:
         self.gone = 0           # of which differ: the host has taken them
         self.lost = []          # owned and not the same: a bug
         self.examples = []      # some of @lost, described
+        self.skipped = 0        # pages that were left out, by that map
         self.map_leaves = 0     # of the map that was read at the stop
         self.map_lies = []      # in use, and free in the map
         self.map_gaps = []      # free, and not in the map
@@ -392,6 +395,7 @@ def compare(src, dst, directory, no_kernel=False, **how):
     if ranges != ram_ranges(dst):
         raise OracleError("source and destination have different RAM")
     verdict = Verdict()
+    verdict.skipped = skipped_pages(src)
     a = Dump(src, ranges, directory, "src")
     b = Dump(dst, ranges, directory, "dst")
     try:
@@ -401,8 +405,8 @@ def compare(src, dst, directory, no_kernel=False, **how):
             verdict.lost = changed
             verdict.differ = len(changed)
         else:
-            verdict.judge(src, a, ranges, decided_leaves(src, a), changed,
-                          **how)
+            leaves = map_leaves(src, a) if verdict.skipped else {}
+            verdict.judge(src, a, ranges, leaves, changed, **how)
     finally:
         a.close()
         b.close()

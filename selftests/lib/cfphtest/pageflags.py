@@ -32,11 +32,16 @@ def pid_of(vm, name):
     return vm.sh(f"pidof {name}").split()[0]
 
 
-def frames(vm, pid):
-    """The frames of the largest writable area of a process, by place in it."""
+def largest_area(vm, pid):
+    """[start, end) of the largest writable area of a process."""
     areas = re.findall(r"^(\w+)-(\w+) rw-p", vm.sh(f"cat /proc/{pid}/maps"), re.M)
-    start, end = max(((int(a, 16), int(b, 16)) for a, b in areas),
-                     key=lambda area: area[1] - area[0])
+    return max(((int(a, 16), int(b, 16)) for a, b in areas),
+               key=lambda area: area[1] - area[0])
+
+
+def frames(vm, pid):
+    """The frames of that area, by place in it."""
+    start, end = largest_area(vm, pid)
     return [word & PFN if word & PRESENT else None for word in
             _words(vm, f"/proc/{pid}/pagemap", start >> 12,
                    (end - start) >> 12)]
