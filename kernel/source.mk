@@ -69,6 +69,3 @@ else
 	$(Q)tools/build/overlay.sh $(LINUX_SRC) $(BUILD)/overlay/linux kernel/patches kernel/files $(LINUX_NEW)
 endif
 	$(Q)touch $@
-
-# selftests build the kernel's own gen_init_cpio
-$(LINUX_SRC)/usr/gen_init_cpio.c: $(LINUX_PREPARED) ;

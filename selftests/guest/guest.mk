@@ -2,7 +2,7 @@
 #
 # The test guest's initramfs: $(INITRAMFS).  Nothing here needs to be root.
 #
-# Uses from the including makefile: BUILD, LINUX_SRC (for usr/gen_init_cpio.c),
+# Uses from the including makefile: BUILD,
 # GUEST_MODULES (.ko files in load order), KERNEL_SUFFIX (of the kernel that
 # they are for, so that a guest that runs keeps its own archive), FPCTL, GUEST_PROGRAMS (more programs
 # to put in, with their libraries), Q (quiet prefix), CC.
@@ -11,7 +11,6 @@
 GUEST_DIR      := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
 GUEST_BUILD    := $(BUILD)/guest
 INITRAMFS      := $(GUEST_BUILD)/initramfs$(KERNEL_SUFFIX).cpio.gz
-GUEST_WORK     := $(GUEST_BUILD)/archive$(KERNEL_SUFFIX)
 GUEST_BUSYBOX  ?= /bin/busybox
 GUEST_PROGRAMS ?= /usr/bin/trace-cmd
 GUEST_CFLAGS   ?= -static -O2 -g0 -Wall -Wextra
@@ -37,20 +36,12 @@ $(GUEST_BUILD)/kexec-now: $(GUEST_DIR)/kexec.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(GUEST_CFLAGS) -o $@ $<
 
-$(GUEST_BUILD)/gen_init_cpio: $(LINUX_SRC)/usr/gen_init_cpio.c
-	@mkdir -p $(@D)
-	$(Q)$(CC) -O2 -o $@ $<
-
-$(INITRAMFS): $(GUEST_DIR)/init $(GUEST_DIR)/cpio-list.sh $(GUEST_DIR)/cpio.sh \
+$(INITRAMFS): $(addprefix $(GUEST_DIR)/,guest-init mkguest.py ../lib/cfphtest/initramfs.py) \
 	      $(GUEST_BUILD)/cfph-load $(GUEST_BUILD)/agent \
-	      $(GUEST_BUILD)/nlfuzz $(GUEST_BUILD)/kexec-now $(GUEST_BUILD)/gen_init_cpio $(GUEST_MODULES) $(FPCTL)
+	      $(GUEST_BUILD)/nlfuzz $(GUEST_BUILD)/kexec-now $(GUEST_MODULES) $(FPCTL)
 	@echo "  CPIO    $@"
-	@mkdir -p $(GUEST_WORK)
-	$(Q)$(GUEST_DIR)/cpio-list.sh $(GUEST_DIR)/init $(GUEST_BUSYBOX) \
-		$(GUEST_BUILD) $(GUEST_WORK) $(GUEST_MODULES) -- $(FPCTL) $(GUEST_PROGRAMS) \
-		>$(GUEST_WORK)/cpio.list
-	$(Q)$(GUEST_BUILD)/gen_init_cpio -t 1 $(GUEST_WORK)/cpio.list \
-		>$(@:.gz=)
+	$(Q)$(GUEST_DIR)/mkguest.py $(GUEST_BUSYBOX) $(GUEST_BUILD) $(@:.gz=) \
+		$(GUEST_MODULES) -- $(FPCTL) $(GUEST_PROGRAMS)
 	$(Q)gzip -n -f -6 $(@:.gz=)
 
 .PHONY: initramfs

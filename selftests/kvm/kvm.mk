@@ -26,11 +26,10 @@ $(KVM_UNPACKED): $(DL)/cloud.version $(addprefix $(KVM_DIR)/,unpack.sh kvm.mk)
 
 # Uncompressed: to unpack it would take the emulated machine longer than to load.
 $(KVM_INITRAMFS): $(KVM_UNPACKED) $(KERNEL_BUILT) $(INITRAMFS) $(QEMU_BUILT) \
-		  $(KVM_TESTS) $(GUEST_DIR)/cpio.sh $(addprefix $(KVM_DIR)/,init cpio-list.sh closure.py)
+		  $(KVM_TESTS) $(addprefix $(KVM_DIR)/,outer-init mkouter.py)
 	@echo "  CPIO    $@"
 	$(Q)strip -o $(KVM_BUILD)/qemu-system-x86_64 $(QEMU)
-	$(Q)$(TEST_ENV) QEMU=$(KVM_BUILD)/qemu-system-x86_64 $(KVM_DIR)/cpio-list.sh $(KVM_BUILD) $(GUEST_BUSYBOX) >$(KVM_BUILD)/cpio.list
-	$(Q)$(GUEST_BUILD)/gen_init_cpio $(KVM_BUILD)/cpio.list >$@
+	$(Q)$(TEST_ENV) QEMU=$(KVM_BUILD)/qemu-system-x86_64 $(KVM_DIR)/mkouter.py $(KVM_BUILD) $(GUEST_BUSYBOX) $@
 
 check-kvm: guest qemu $(KVM_INITRAMFS) ## migrations under real KVM, in an emulated machine that has it (T=name)
 	$(Q)$(TEST_ENV) $(KVM_DIR)/outer.py $(T)

@@ -21,6 +21,7 @@ import types
 
 from cfphtest import config, guest, hints, integrity, oracle, pageflags
 from cfphtest.agent import Agent, AgentError
+from cfphtest.initramfs import Archive, libraries
 from cfphtest.registry import Failure, need, test, wait_for
 from cfphtest.vm import VM, QemuDied, Spec, VMError
 
@@ -360,6 +361,22 @@ def checker_load(ctx):
     refused("stress", guest.GuestError, "wrong=", guest.check_stress, vm)
     refused("stress, on the console", guest.GuestError, "stress: MISMATCH",
             guest.check_console, vm)
+
+
+@test("checker-initramfs", 30)
+def checker_initramfs(ctx):
+    """A guest does not lack in silence what somebody has put into it."""
+    ldd = os.path.join(ctx.logs, "ldd")
+    with open(ldd, "w", encoding="ascii") as out:
+        out.write("#!/bin/sh\necho '\tlibnone.so.1 => not found'\n")
+    os.chmod(ldd, 0o755)
+    path = os.environ["PATH"]
+    os.environ["PATH"] = f"{ctx.logs}:{path}"
+    refused("a library", config.ConfigError, "lacks a library", Archive().program,
+            "/bin/sh")
+    os.environ["PATH"] = path
+    need(libraries("/bin/sh"), "no libraries")
+    refused("a file", config.ConfigError, "is missing", Archive().file, "/no/such")
 
 
 # --- waiting ---

@@ -6,7 +6,7 @@ import os
 import random
 import re
 
-from cfphtest import clients, guest, programs
+from cfphtest import clients, guest
 from cfphtest.clients import good, steps
 from cfphtest.guest import DRIVER
 from cfphtest.integrity import (UNLIMITED, SLOW, compare, need_hints, resume,
@@ -14,7 +14,7 @@ from cfphtest.integrity import (UNLIMITED, SLOW, compare, need_hints, resume,
 from cfphtest.migrate import Migration
 from cfphtest.registry import need, test
 
-MEM = "768M"            # Python's files are some 50 MiB, twice for a moment
+MEM = "768M"            # Python's files are some 50 MiB
 LEAF_PAGES = 32768
 ORDERS = 11
 NEWUSER, NEWNET = 0x10000000, 0x40000000
@@ -27,7 +27,6 @@ def boot(ctx, **fields):
     vm = ctx.vm(ctx.spec(mem=MEM, **fields), "guest",
                 initrd=clients.initrd(ctx))
     vm.boot()
-    programs.unpack(vm)
     return vm
 
 
@@ -397,7 +396,6 @@ def watched(vm):
 def netlink_migrate(ctx):
     """Tunables work at once in a migration; its events; memory is right."""
     src, dst = ctx.pair(ctx.spec(mem=MEM), initrd=clients.initrd(ctx))
-    programs.unpack(src)
     guest.settled(src)
     good(src, ["do", "set", {"interval-ms": 10000, "drain": "off"}])
     watch(src)
@@ -460,7 +458,6 @@ def netlink_refused(ctx):
     vm.close()
 
     src, dst = ctx.pair(ctx.spec(mem=MEM), initrd=clients.initrd(ctx))
-    programs.unpack(src)
     guest.settled(src)
     src.sh(f"echo 1 >{guest.TRACING}/events/cfph/cfph_refuse/enable")
     good(src, ["do", "set", {"enable": 0}])

@@ -24,13 +24,11 @@ class Peer:
         # As a user: root's madvise() poisons pages, which ends stress-ng.
         self._command = ("start-stop-daemon -S -c somebody -x "
                          f"{self._path} -- {options}")
-        self._initrd = programs.initrd(
-            ctx, programs.with_libraries([self._path]))
+        self._initrd = ctx.initrd_with(programs.with_libraries([self._path]))
 
     def guests(self, ctx):
         """A pair, with the program at work in the source."""
         src, dst = ctx.pair(ctx.spec(mem=MEM), initrd=self._initrd)
-        programs.unpack(src)
         guest.settled(src)
         guest.watch_map(src)
         # POSIX shared memory has its files there

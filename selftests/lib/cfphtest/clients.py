@@ -119,7 +119,7 @@ def _python_files(linux):
 
 
 def initrd(ctx):
-    """An initramfs for ctx.vm(); call programs.unpack() in the booted guest."""
+    """An initramfs for ctx.vm()."""
     linux = config.linux_src()
     listers = [programs.find("genl-ctrl-list", "libnl-utils"),
                programs.find("genl", "iproute2")]
@@ -130,9 +130,9 @@ def initrd(ctx):
         listers + [PYTHON] + [name for name in python if ".so" in name]))
     for name in (f"{YNL}/cli.py", SPEC, "Documentation/netlink/genetlink.yaml"):
         inside[os.path.join(linux, name)] = os.path.join(linux, name)
-    return programs.initrd(
-        ctx, {TREE + name[len(linux):] if name.startswith(linux + "/") else
-              name: source for name, source in inside.items()},
+    return ctx.initrd_with(
+        {TREE + name[len(linux):] if name.startswith(linux + "/") else
+         name: source for name, source in inside.items()},
         {"/usr/bin/cfph-nl": NL})
 
 

@@ -41,11 +41,10 @@ def system_map():
 
 
 def kernel_has(option):
-    """Is it in the configuration of that kernel?  Not if there is none."""
-    path = os.path.join(os.path.dirname(os.environ.get("SYSTEM_MAP", "")),
-                        ".config")
+    """Is it in the configuration of that kernel?"""
+    path = os.path.join(os.path.dirname(system_map()), ".config")
     if not os.path.exists(path):
-        return False
+        raise ConfigError(f"no {path}: nobody knows what this kernel has")
     with open(path, encoding="ascii") as lines:
         return f"{option}=y\n" in lines
 

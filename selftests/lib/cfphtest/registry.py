@@ -7,6 +7,7 @@ import shutil
 import time
 
 from . import config
+from .initramfs import Archive
 from .vm import VM, Spec
 
 
@@ -39,15 +40,6 @@ def test(name, limit=180):
         TESTS[name] = Test(name, limit, function)
         return function
     return add
-
-
-def _newc(name, data):
-    """One regular file in cpio's newc format."""
-    name = name.lstrip("/").encode() + b"\0"
-    fields = (0, 0o100755, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name), 0)
-    head = b"070701" + b"".join(b"%08X" % f for f in fields) + name
-    head += b"\0" * (-len(head) % 4)
-    return head + data + b"\0" * (-len(data) % 4)
 
 
 class Context:
@@ -101,16 +93,19 @@ class Context:
             image.truncate(mib << 20)
         return path
 
-    def initrd_with(self, files):
-        """The usual initramfs with {guest path: host path} added behind it."""
+    def initrd_with(self, files, texts=None):
+        """The usual initramfs with {guest path: host path} added behind it, and
+        {guest path: contents}."""
+        more = Archive()
+        for name, source in sorted(files.items()):
+            more.file(source, name)
+        for name, text in (texts or {}).items():
+            more.text(name, text)
         path = os.path.join(self.logs, "initrd")
         with open(config.initramfs(), "rb") as first, open(path, "wb") as out:
             shutil.copyfileobj(first, out)
             out.write(b"\0" * (-out.tell() % 4))
-            for name, source in files.items():
-                with open(source, "rb") as file:
-                    out.write(_newc(name, file.read()))
-            out.write(_newc("TRAILER!!!", b""))
+            more.write(out)
         return path
 
     def destination(self, spec, paused=True):
