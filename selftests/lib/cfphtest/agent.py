@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The host's end of the guest agent (guest/agent.c has the framing)."""
+"""The host's end of the guest agent (guest/agent.c has the framing).
+
+QEMU's guest agent would start a command and be asked again and again whether it has
+ended (guest-exec-status); and it wants GLib in a guest that is all in memory.  This one
+answers once, with the number of the question, so that an answer that comes late, from
+before a migration, is not taken for another one.
+"""
 
 import socket
 import time

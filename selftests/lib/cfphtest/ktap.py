@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Printing KTAP, and reading the KTAP that others print."""
+"""Printing KTAP, and reading the KTAP that others print.
+
+The kernel has both.  Its printer for Python (kselftest/ksft.py) counts in globals, so
+one stream a process.  Its reader (tools/testing/kunit/kunit_parser.py) finds nothing
+wrong with a stream that has no plan, nor with one that says "Bail out!", as qtests do
+when they fail.
+"""
 
 import re
 

@@ -4,6 +4,11 @@
 Owns the process, its QMP connection, its console log and its sockets.  A VM
 ends with its `with` block, and with the test process, whatever happens: no
 other process is ever looked for or killed.
+
+QEMU's own qemu.machine, whose QMP library is used here, was not enough: a QEMU that it
+has started outlives a test that is killed; events_wait() begins its time limit anew
+with each event; nothing there looks whether QEMU still lives; and what a migration
+needs, a console in a file and an agent that moves along, comes on top of it anyway.
 """
 
 import asyncio
