@@ -82,7 +82,7 @@ CCACHE_ENV := CCACHE_BASEDIR=$(BUILD) CCACHE_NOHASHDIR=1
 # Trees of others must not see our variables (O, V, ARCH...) nor our jobserver.
 CLEAN_ENV  := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u O -u V -u T -u ARCH -u CROSS_COMPILE -u KBUILD_OUTPUT LC_ALL=C
 # exec, so that a signal to make reaches it
-RUN        := exec env V=$(V) $(TOP)/tools/build/run.sh
+RUN        := exec env V=$(V) $(TOP)/tools/build/progress.sh
 
 # $(call write_if_changed,TEXT): for a target that depends on FORCE and is only
 # newer when the text is another one.
@@ -179,7 +179,7 @@ kunit: uml ## the unit tests alone, in User Mode Linux
 
 model: ## verify the model of the safety argument, and that its mutants fail (Spin)
 	@tools/build/deps.sh $(DEBS_MODEL)
-	$(Q)Documentation/mm/cfph/model/run.sh $(BUILD)/model
+	$(Q)Documentation/mm/cfph/model/check-model.sh $(BUILD)/model
 
 boot: guest qemu ## a guest with a shell on this terminal (Ctrl-a x ends it)
 	$(Q)$(TEST_ENV) selftests/boot

@@ -81,6 +81,6 @@ $(FUZZ_DEVICE_BUILT): $(FUZZ_CONFIGURED) $(QEMU_PREPARED)
 fuzz-build: $(FUZZ_DECODER_BUILT) $(FUZZ_DEVICE_BUILT)
 
 fuzz: fuzz-build ## fuzz the device's decoder, then the device, SECONDS=60 each
-	$(Q)qemu/fuzz/run.sh decoder $(SECONDS) $(FUZZ_DIR)/decoder $(FUZZ_DECODER)
-	$(Q)qemu/fuzz/run.sh device $(SECONDS) $(FUZZ_DIR)/device $(FUZZ_DEVICE)
+	$(Q)qemu/fuzz/run-fuzzer.sh decoder $(SECONDS) $(FUZZ_DIR)/decoder $(FUZZ_DECODER)
+	$(Q)qemu/fuzz/run-fuzzer.sh device $(SECONDS) $(FUZZ_DIR)/device $(FUZZ_DEVICE)
 .PHONY: fuzz fuzz-build

@@ -138,7 +138,7 @@ def fuzz(ctx, which, variable):
     program = os.environ.get(variable, "")
     need(os.path.exists(program), f"{variable}={program} has not been built")
     code, text = run(ctx, "fuzz",
-                     [os.path.join(config.top(), "qemu/fuzz/run.sh"), which,
+                     [os.path.join(config.top(), "qemu/fuzz/run-fuzzer.sh"), which,
                       str(FUZZ_SECONDS), os.path.join(ctx.logs, which),
                       program], 4 * FUZZ_SECONDS)
     found = [line for line in text.splitlines()
@@ -171,7 +171,7 @@ def fpctl_unit(ctx):
                             f"O={config.out_dir('fpctl')}"], 230, env=env)
 
 
-MODEL = "Documentation/mm/cfph/model/run.sh"
+MODEL = "Documentation/mm/cfph/model/check-model.sh"
 
 
 @test("model", 900)

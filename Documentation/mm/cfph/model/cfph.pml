@@ -12,8 +12,8 @@
  * LOADVM), USE (also claim that the map is used where it stands: off in mutants
  * that lose memory, so that it is the loss that is found), LAZY (KVM's manual
  * protect: a sync reads the log, sending the first page of a chunk clears and
- * re-protects it; without it each sync does), and one mutant, M_*.  run.sh runs
- * them all; README.rst says which function of the code each part stands for.
+ * re-protects it; without it each sync does), and one mutant, M_*.  check-model.sh
+ * runs them all; README.rst says which function of the code each part stands for.
  *
  * One page is enough: what its neighbours do to it is that sending one of them
  * clears the log of the whole chunk, which here may happen at any time; and that

@@ -5,11 +5,11 @@
 # a model that cannot fail proves nothing.  What is no verdict is a failure: no
 # verifier, a crash, a search that ended early.
 #
-# usage: run.sh DIRECTORY [NAME]...   DIRECTORY: for the generated verifiers;
-#                                     NAME: only these rows, as printed
+# usage: check-model.sh DIRECTORY [NAME]...   DIRECTORY: for the generated verifiers;
+#                                             NAME: only these rows, as printed
 set -u
 model=$(cd "$(dirname "$0")" && pwd)/cfph.pml
-work=${1:?usage: run.sh DIRECTORY [NAME]...}
+work=${1:?usage: check-model.sh DIRECTORY [NAME]...}
 shift
 limit=300		# seconds for one verifier
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# run.sh decoder|device SECONDS DIR PROGRAM
+# run-fuzzer.sh decoder|device SECONDS DIR PROGRAM
 #
 # Fuzzes for SECONDS, with DIR for the corpus and for what is found.  Status 0:
 # nothing was found.  What was found can be tried again with PROGRAM FILE.
@@ -36,7 +36,7 @@ device)
 		-len_control=0 "$@"
 	;;
 *)
-	echo "run.sh: $what: neither decoder nor device" >&2
+	echo "run-fuzzer.sh: $what: neither decoder nor device" >&2
 	exit 1
 	;;
 esac

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# run.sh NAME LOG COMMAND...
+# progress.sh NAME LOG COMMAND...
 #
 # Runs a long command with its output in LOG and one line of progress now and
 # then: ninja's own [n/m] when the log has it, else the number of log lines.
