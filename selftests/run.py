@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Runs the tests and prints KTAP.
 
-  run.sh [-l] [-j N] [NAME]...    all tests, or those whose name has NAME in it
+  run.sh [-l] [-j N] [-w] [NAME]...    all tests, or those with NAME in their name
     -l      list them
+    -w      NAME is a whole name
     -j N    N tests at a time (default 1)
 
 Each test is a process of its own with a time limit; when it ends, everything
@@ -187,6 +188,7 @@ def main():
     parser.add_argument("-j", type=int, metavar="N",
                         default=int(os.environ.get("TEST_JOBS") or 1),
                         help="tests at a time")
+    parser.add_argument("-w", action="store_true", help="names are whole names")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("name", nargs="*",
                         help="only tests whose name has this in it")
@@ -195,15 +197,18 @@ def main():
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if args.one:
         return run_one(args.one)
+
+    def chosen(name, word):
+        return word == name or not args.w and word in name
     names = [n for n in TESTS
-             if not args.name or any(word in n for word in args.name)]
+             if not args.name or any(chosen(n, word) for word in args.name)]
+    unknown = [word for word in args.name if not any(chosen(n, word) for n in TESTS)]
     if args.l:
         for name in names:
             print(f"{name:24} {TESTS[name].about}")
         return 0
-    if not names:
-        parser.error(f"no test has {' or '.join(args.name)} in its name; "
-                     "-l lists them")
+    if unknown:
+        parser.error(f"no test is {' or '.join(unknown)}; -l lists them")
     return run_all(names, max(args.j, 1))
 
 

@@ -101,6 +101,8 @@ def runner_lies(ctx):
 def runner_codes(ctx):
     """Exit codes: all well, nothing to run, only skipped."""
     for names, wanted in ((["lie-good"], 0), (["no-such-test"], 2),
+                          (["lie-good", "no-such-test"], 2), (["-w", "lie"], 2),
+                          (["-w", "lie-good"], 0),
                           (["lie-skip"], 0), (["lie-good", "lie-false"], 1)):
         code, text = run(ctx, *names)
         need(code == wanted, f"{names}: exit code {code}, not {wanted}: {text[-200:]}")
