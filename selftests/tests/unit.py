@@ -99,9 +99,11 @@ def qtest_cfph_ways(ctx):
 def qtest_cfph_rules(ctx):
     """Each rule of the argument kept, and broken: no mutant survives."""
     result = qtest(ctx, "virtio-balloon-cfph-rules-test", 240)
-    for name in result.passed:
-        if "/broken-" in name:
-            ctx.say(f"caught: {name}")
+    caught = [name for name in result.passed if "/broken-" in name]
+    kept = [name for name in result.passed if name.endswith("/kept")]
+    for name in caught:
+        ctx.say(f"caught: {name}")
+    need(len(caught) == len(kept) > 0, f"{len(caught)} of {len(kept)} rules broken")
 
 
 @test("qemu-product", 120)
