@@ -105,6 +105,18 @@ static void cfph_test_put_buffer(void *priv, struct cfph_buffer *buf)
 	spin_unlock(&h->lock);
 }
 
+/* UNMAP is the second to say so: the header page comes first. */
+static void cfph_test_look_at_unmap(struct cfph_test_host *h, const void *data)
+{
+	const struct virtio_balloon_cfph_msg *head = data;
+	const struct virtio_balloon_cfph_rec *rec = data + sizeof(*head);
+
+	if (le32_to_cpu(head->length) > sizeof(*head) &&
+	    le16_to_cpu(rec->type) == VIRTIO_BALLOON_CFPH_REC_UNMAP)
+		KUNIT_EXPECT_EQ(h->test, le32_to_cpu(cfph.map->header->state),
+				VIRTIO_BALLOON_CFPH_STATE_OFF);
+}
+
 static int cfph_test_send(void *priv, struct cfph_buffer *buf)
 {
 	struct cfph_test_host *h = priv;
@@ -112,6 +124,7 @@ static int cfph_test_send(void *priv, struct cfph_buffer *buf)
 	int err = 0;
 
 	b = container_of(buf, struct cfph_test_buffer, buf);
+	cfph_test_look_at_unmap(h, b->data);
 	spin_lock(&h->lock);
 	KUNIT_EXPECT_FALSE(h->test, h->gone);
 	KUNIT_EXPECT_EQ(h->test, b->owner, CFPH_TEST_GUEST);
