@@ -103,6 +103,28 @@ def migrate_multifd(ctx):
               params={"multifd-channels": 2})
 
 
+@test("migrate-zero-copy")
+def migrate_zero_copy(ctx):
+    """multifd that sends pages from where the guest has them."""
+    integrity(ctx, ctx.spec(), by=TCP, caps=("multifd", "zero-copy-send"),
+              params={"multifd-channels": 2})
+
+
+@test("migrate-xbzrle")
+def migrate_xbzrle(ctx):
+    """xbzrle: pages that were sent before go as what has changed in them."""
+    info = {}
+
+    def way(src, dst, **options):
+        info.update(several_rounds(src, dst, **options))
+        return info
+
+    integrity(ctx, ctx.spec(), way=way, caps=("xbzrle",),
+              params={"xbzrle-cache-size": 64 << 20})
+    ctx.say(f"{info['xbzrle-cache']}")
+    need(info["xbzrle-cache"]["pages"], "no page went like that")
+
+
 @test("migrate-autoconverge")
 def migrate_autoconverge(ctx):
     """auto-converge: its timer adds dirty-bitmap syncs in mid-round."""
