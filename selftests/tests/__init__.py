@@ -7,6 +7,7 @@ to be right.
 
 ORDER = (
     "runner", "checkers", "unit", "guest", "migrate", "fault", "mutants", "netlink",
-    "kvm", "hostile", "docs", "peers", "life", "no_memory", "save", "postcopy", "downtime",
-    "operator", "libvirt", "hooks", "hotplug", "rare", "kselftest", "bench",
+    "kvm", "hostile", "docs", "peers", "life", "moments", "no_memory", "save",
+    "postcopy", "downtime", "operator", "libvirt", "hooks", "hotplug", "rare",
+    "kselftest", "bench",
 )
