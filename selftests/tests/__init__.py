@@ -7,7 +7,9 @@ to be right.
 
 ORDER = (
     "runner", "checkers", "unit", "guest", "migrate", "fault", "mutants", "netlink",
-    "kvm", "hostile", "docs", "peers", "life", "moments", "no_memory", "save",
+    "kvm", "hostile", "docs", "peers", "life", "moments", "balloon", "no_memory",
+    "save", "postcopy", "downtime", "operator", "libvirt", "hooks", "hotplug",
+    "rare", "kselftest", "bench",
     "postcopy", "downtime", "operator", "libvirt", "hooks", "hotplug", "rare",
     "kselftest", "bench",
 )

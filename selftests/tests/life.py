@@ -21,15 +21,6 @@ MIB = 1 << 20
 
 # --- balloon ---
 
-def balloon(vm, mib):
-    """Change the size of the guest's memory, and wait until it is done."""
-    vm.qmp("balloon", value=mib * MIB)
-    # Told once a second at most; the last change may go untold.
-    vm.wait_event(lambda e: e["event"] == "BALLOON_CHANGE", 60)
-    wait_for(lambda: vm.qmp("query-balloon")["actual"] == mib * MIB,
-             f"a balloon that leaves {mib} MiB")
-
-
 def migrate_with_balloon(ctx, balloon_opts=()):
     spec = ctx.spec(balloon_opts=list(balloon_opts))
     src, dst = ctx.pair(spec)
@@ -39,11 +30,11 @@ def migrate_with_balloon(ctx, balloon_opts=()):
     def middle(migration):
         migration.set(max_bandwidth=SLOW // 4)
         for give, take in ((120, 20), (140, 60)):
-            balloon(src, size - give)
+            guest.balloon(src, size - give)
             held = check_stopped_map(ctx, src).offline
             # compaction may have one of them in two places
             need(abs(held - give * 256) < 4, f"{held} pages in the balloon")
-            balloon(src, size - take)
+            guest.balloon(src, size - take)
         ctx.say(f"in the middle: {migration.info()['ram']}")
 
     info = several_rounds(src, dst, passes=6, middle=middle)
@@ -51,7 +42,7 @@ def migrate_with_balloon(ctx, balloon_opts=()):
     verdict = compare(ctx, src, dst, balloon=True)
     need(abs(verdict.offline - 60 * 256) < 4, f"the balloon: {verdict}")
     resume(dst)
-    balloon(dst, size)
+    guest.balloon(dst, size)
     verify(ctx, dst)
     guest.check_console(src)
 

@@ -114,7 +114,10 @@ static void __attribute__((__constructor__)) ram_cfph_init(void)
 void ram_cfph_set_provider(const RamCfphProvider *provider)
 {
     QEMU_LOCK_GUARD(&ram_cfph.provider_lock);
-    ram_cfph.provider = provider ? *provider : (RamCfphProvider) { 0 };
+    /* A migration that goes on has to look again, to see that it has gone. */
+    ram_cfph.provider = provider ? *provider : (RamCfphProvider) {
+        .look_percent = ram_cfph.provider.look_percent,
+    };
 }
 
 static bool ram_cfph_has_provider(void)

@@ -6,6 +6,7 @@ import json
 import re
 
 from . import config
+from .registry import wait_for
 from .vm import VMError
 
 DRIVER = "/sys/bus/virtio/drivers/virtio_balloon"
@@ -42,6 +43,15 @@ def rebind(vm):
     """Unbind the driver, and bind it again at once."""
     dev = driver_device(vm)
     vm.sh(f"cd {DRIVER} && echo {dev} >unbind && echo {dev} >bind")
+
+
+def balloon(vm, mib):
+    """Change the size of the guest's memory, and wait until it is done."""
+    vm.qmp("balloon", value=mib << 20)
+    # Told once a second at most; the last change may go untold.
+    vm.wait_event(lambda e: e["event"] == "BALLOON_CHANGE", 60)
+    wait_for(lambda: vm.qmp("query-balloon")["actual"] == mib << 20,
+             f"a balloon that leaves {mib} MiB")
 
 
 def kill(vm, name):
