@@ -8,8 +8,6 @@ to be right.
 ORDER = (
     "runner", "checkers", "unit", "guest", "migrate", "fault", "mutants", "netlink",
     "kvm", "hostile", "docs", "peers", "life", "moments", "balloon", "no_memory",
-    "save", "postcopy", "downtime", "operator", "libvirt", "hooks", "hotplug",
-    "rare", "kselftest", "bench",
-    "postcopy", "downtime", "operator", "libvirt", "hooks", "hotplug", "rare",
-    "kselftest", "bench",
+    "save", "postcopy", "hostmem", "downtime", "operator", "libvirt", "hooks",
+    "hotplug", "rare", "kselftest", "bench",
 )

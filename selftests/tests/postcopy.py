@@ -8,15 +8,13 @@ must be the same but for a few for each free page, and the load that runs all th
 time must find all that it has.
 """
 
-import contextlib
 import os
 
 from cfphtest import config, guest, hints
-from cfphtest.hugepages import reserved
-from cfphtest.integrity import SLOW, arrive, load, several_rounds, verify
+from cfphtest.hugepages import guests_on_huge_pages
+from cfphtest.integrity import SLOW, verify
 from cfphtest.migrate import Migration
-from cfphtest.postcopy import (MEM, STRESS_MIB, allocate, crawl_to_postcopy,
-                               prepare)
+from cfphtest.postcopy import MEM, allocate, crawl_to_postcopy, prepare
 from cfphtest.registry import need, test
 
 MEM_BYTES = config.parse_size(MEM)
@@ -148,54 +146,18 @@ def postcopy_paused_switch(ctx):
 
 # --- RAM made of huge pages ---
 
-@contextlib.contextmanager
-def huge_pages(ctx, guests):
-    """For so many guests, which have ended before the pages are given back."""
-    with reserved(guests * MEM_BYTES):
-        try:
-            yield
-        finally:
-            for vm in list(ctx.vms):
-                ctx.drop(vm)
-
-
 @test("postcopy-hugetlb", 240)
 def postcopy_hugetlb(ctx):
     """RAM of 2 MiB pages on both sides: a page goes with its neighbours."""
-    with huge_pages(ctx, 2):
+    with guests_on_huge_pages(ctx, 2 * MEM_BYTES):
         src = prepare(ctx, backend="hugetlb")
         there_and_on(ctx, src, huge=True)
-
-
-def one_side(ctx, src_backend, dst_backend):
-    """Precopy: postcopy wants the same page size on both sides."""
-    with huge_pages(ctx, 1):
-        src, dst = ctx.pair(ctx.spec(mem=MEM, backend=src_backend),
-                            ctx.spec(mem=MEM, backend=dst_backend))
-        guest.settled(src)
-        src.sh("memhog --percent 85", 120)
-        load(src, stress_mib=STRESS_MIB)
-        info = several_rounds(src, dst)
-        need(info["ram"]["free-pages-skipped"], "no page was skipped")
-        arrive(ctx, src, dst)
-
-
-@test("migrate-hugetlb-source", 240)
-def migrate_hugetlb_source(ctx):
-    """RAM of 2 MiB pages on the source only."""
-    one_side(ctx, "hugetlb", "memfd")
-
-
-@test("migrate-hugetlb-destination", 240)
-def migrate_hugetlb_destination(ctx):
-    """RAM of 2 MiB pages on the destination only."""
-    one_side(ctx, "memfd", "hugetlb")
 
 
 @test("postcopy-hugetlb-mixed", 120)
 def postcopy_hugetlb_mixed(ctx):
     """Postcopy from 2 MiB pages to others: refused, and the source goes on."""
-    with huge_pages(ctx, 1):
+    with guests_on_huge_pages(ctx, MEM_BYTES):
         src, dst = ctx.pair(ctx.spec(mem=MEM, backend="hugetlb"),
                             ctx.spec(mem=MEM, backend="memfd"))
         src.sh("stamp start --mib 8")

@@ -118,6 +118,13 @@ void ram_cfph_complete(void);
 void ram_cfph_end(void);
 
 /**
+ * ram_cfph_load_setup: The incoming side is going to receive RAM
+ *
+ * Warns of blocks that may have no memory left for a page which does not come.
+ */
+void ram_cfph_load_setup(void);
+
+/**
  * ram_cfph_query: For query-migrate
  *
  * BQL held.  The caller frees the result.

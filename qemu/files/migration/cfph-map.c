@@ -17,6 +17,7 @@
 #include "qemu/osdep.h"
 #include "qemu/bitops.h"
 #include "qemu/bswap.h"
+#include "qemu/error-report.h"
 #include "qemu/rcu.h"
 #include "exec/address-spaces.h"
 #include "exec/memory.h"
@@ -71,6 +72,26 @@ static int ram_cfph_cmp_pfn(const void *a, const void *b)
     const RamCfphSeg *x = a, *y = b;
 
     return x->pfn < y->pfn ? -1 : x->pfn > y->pfn;
+}
+
+void ram_cfph_warn_unreserved(void)
+{
+    RAMBlock *rb;
+
+    RCU_READ_LOCK_GUARD();
+    RAMBLOCK_FOREACH_NOT_IGNORED(rb) {
+        /*
+         * Their pool may be empty when a page is first written to, and that is
+         * after the guest has arrived if the page was left out.
+         */
+        if (qemu_ram_pagesize(rb) > qemu_real_host_page_size() &&
+            qemu_ram_is_noreserve(rb)) {
+            warn_report("migration: memory '%s' is made of huge pages that "
+                        "are not reserved: the guest may die when it writes "
+                        "to free pages that were left out",
+                        qemu_ram_get_idstr(rb));
+        }
+    }
 }
 
 /* Memory of a device, ROM, or memory that migration does not carry. */

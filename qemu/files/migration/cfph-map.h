@@ -52,6 +52,9 @@ size_t ram_cfph_layout_block(const RamCfphLayout *layout, const RAMBlock *rb,
 /* The page of the guest at @host is neither dirty nor deferred. */
 bool ram_cfph_page_clean(const RamCfphLayout *layout, const void *host);
 
+/* Tell the operator which blocks may lack memory when the guest wants it. */
+void ram_cfph_warn_unreserved(void);
+
 /**
  * struct RamCfphView: the guest's map, as it was found for one walk
  * @leaf: host address of each leaf, NULL: none of its pages is free

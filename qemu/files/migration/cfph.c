@@ -613,6 +613,13 @@ void ram_cfph_end(void)
 
 /* --- for people --- */
 
+void ram_cfph_load_setup(void)
+{
+    if (ram_cfph_has_provider()) {
+        ram_cfph_warn_unreserved();
+    }
+}
+
 FreePageHintsInfo *ram_cfph_query(void)
 {
     FreePageHintsInfo *info = g_new0(FreePageHintsInfo, 1);

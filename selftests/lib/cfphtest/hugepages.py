@@ -36,3 +36,23 @@ def reserved(size):
     finally:
         if _read() != before:
             _write(before)
+
+
+@contextlib.contextmanager
+def guests_on_huge_pages(ctx, size):
+    """reserved(size), for guests which have ended before they are given back."""
+    with reserved(size):
+        try:
+            yield
+        finally:
+            for vm in list(ctx.vms):
+                ctx.drop(vm)
+
+
+def nobody_else_has_any():
+    """SKIP where a pool of ours is not all that there is."""
+    for name in ("nr_hugepages", "nr_overcommit_hugepages"):
+        with open(f"/proc/sys/vm/{name}", encoding="ascii") as file:
+            number = int(file.read())
+        if number:
+            raise Skip(f"this host has {name} = {number} already")

@@ -38,7 +38,7 @@ class Spec:
                  balloon=None, hints="off", kernel_args="", extra=(),
                  backend=None, dummy=None, disk=None, machine_opts="",
                  reboot=False, balloon_opts=(), mem_opts="", dimms=(),
-                 icount=False, keeps_dead=False):
+                 icount=False, keeps_dead=False, backend_opts=""):
         # KASAN and its friends take their share
         self.mem = config.parse_size(mem or "384M") * (
             2 if os.environ.get("DEBUG") and mem != "4G" else 1)
@@ -51,6 +51,7 @@ class Spec:
         self.kernel_args = kernel_args
         self.extra = list(extra)
         self.backend = backend          # None | "ram" | "memfd" | "hugetlb"
+        self.backend_opts = backend_opts    # e.g. "reserve=off"
         self.dummy = dummy              # size of an object before main RAM
         self.disk = disk                # a raw image, or None
         self.machine_opts = machine_opts
@@ -99,7 +100,8 @@ class Spec:
                     "memfd": "memory-backend-memfd,share=on",
                     "hugetlb": "memory-backend-memfd,share=on,hugetlb=on,"
                     "hugetlbsize=2M"}[self.backend]
-            args += ["-object", f"{kind},id=main,size={mib}M"]
+            args += ["-object", ",".join(filter(None, [
+                kind, f"id=main,size={mib}M", self.backend_opts]))]
             machine += ",memory-backend=main"
         if self.machine_opts:
             machine += "," + self.machine_opts
