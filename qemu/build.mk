@@ -28,7 +28,7 @@ QEMU_FIRMWARE := /usr/share/qemu /usr/share/seabios /usr/lib/ipxe/qemu
 QEMU_OPTIONS := --target-list=x86_64-softmmu --with-pkgversion=cfph \
 	--without-default-features --disable-download --disable-docs --disable-install-blobs \
 	--enable-tcg --enable-kvm --enable-avx2 --enable-avx512bw \
-	--enable-vhost-kernel --enable-vhost-net --enable-vhost-user \
+	--enable-vhost-kernel --enable-vhost-net --enable-vhost-user --enable-vhost-user-blk-server \
 	--enable-linux-aio --enable-linux-io-uring --enable-seccomp --enable-numa \
 	--enable-attr --enable-cap-ng --enable-membarrier --enable-malloc-trim \
 	--enable-slirp --enable-plugins --enable-zstd --enable-gnutls --enable-tools \
@@ -55,7 +55,8 @@ $(QEMU_CONFIGURED): $(QEMU_UNPACKED) $(STAMP)/$(QEMU_NAME).options $(MESON) $(QE
 # Run from its build directory QEMU takes every path from qemu-bundle/, the
 # firmware's too: the links make -L unnecessary.
 $(QEMU_BUILT): $(QEMU_CONFIGURED) $(QEMU_PREPARED)
-	$(Q)$(RUN) $(QEMU_NAME) $(LOG)/$(QEMU_NAME).log $(NINJA) qemu-system-x86_64 qemu-img
+	$(Q)$(RUN) $(QEMU_NAME) $(LOG)/$(QEMU_NAME).log $(NINJA) qemu-system-x86_64 qemu-img \
+		storage-daemon/qemu-storage-daemon
 	$(Q)for d in $(QEMU_FIRMWARE); do \
 		mkdir -p $(QEMU_BUILD)/qemu-bundle$${d%/*} && ln -sfn $$d $(QEMU_BUILD)/qemu-bundle$$d; done
 	$(Q)touch $@

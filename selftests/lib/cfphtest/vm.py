@@ -38,7 +38,8 @@ class Spec:
                  balloon=None, hints="off", kernel_args="", extra=(),
                  backend=None, dummy=None, disk=None, machine_opts="",
                  reboot=False, balloon_opts=(), mem_opts="", dimms=(),
-                 icount=False, keeps_dead=False, backend_opts=""):
+                 icount=False, keeps_dead=False, backend_opts="", bus="pci",
+                 virtio_opts=(), vhost_user=None, disk_opts=()):
         # KASAN and its friends take their share
         self.mem = config.parse_size(mem or "384M") * (
             2 if os.environ.get("DEBUG") and mem != "4G" else 1)
@@ -54,6 +55,10 @@ class Spec:
         self.backend_opts = backend_opts    # e.g. "reserve=off"
         self.dummy = dummy              # size of an object before main RAM
         self.disk = disk                # a raw image, or None
+        self.vhost_user = vhost_user    # a socket: who has @disk instead of QEMU
+        self.disk_opts = list(disk_opts)
+        self.bus = bus                  # of virtio: "pci", or "device": mmio
+        self.virtio_opts = list(virtio_opts)    # not for the balloon
         self.machine_opts = machine_opts
         self.reboot = reboot            # False: a reboot ends QEMU
         self.mem_opts = mem_opts        # e.g. "slots=2,maxmem=2G"
@@ -76,11 +81,25 @@ class Spec:
 
     def ram_names(self):
         """Names of the memory regions that are the guest's RAM."""
-        return (["main" if self.backend else "pc.ram"] +
+        plain = "microvm.ram" if self.machine == "microvm" else "pc.ram"
+        return (["main" if self.backend else plain] +
                 [f"hp{i}" for i in range(len(self.dimms))])
 
+    def virtio(self, kind, *options):
+        """A virtio device as the machine has them."""
+        return ["-device", ",".join([f"{kind}-{self.bus}", *options,
+                                     *self.virtio_opts])]
+
+    def disk_args(self):
+        if self.vhost_user:
+            return ["-chardev", f"socket,id=disk0,path={self.vhost_user}",
+                    *self.virtio("vhost-user-blk", "chardev=disk0,num-queues=1",
+                                 *self.disk_opts)]
+        return ["-drive", f"if=none,id=disk0,format=raw,file={self.disk}",
+                *self.virtio("virtio-blk", "drive=disk0", *self.disk_opts)]
+
     def balloon_device(self):
-        device = "virtio-balloon-pci,id=balloon0"
+        device = f"virtio-balloon-{self.bus},id=balloon0"
         if self.hints == "upstream":
             device += ",free-page-hint=on,iothread=io0"
         elif self.hints == "cfph":
@@ -124,8 +143,7 @@ class Spec:
         if self.hints != "none":
             args += ["-device", self.balloon_device()]
         if self.disk:
-            args += ["-drive", f"if=none,id=disk0,format=raw,file={self.disk}",
-                     "-device", "virtio-blk-pci,drive=disk0"]
+            args += self.disk_args()
         if not self.reboot:
             args += ["-no-reboot"]
         if self.keeps_dead:
@@ -164,8 +182,7 @@ class VM(Inside):
                 "console=ttyS0 panic=-1 oops=panic nokaslr nopti " +
                 self.spec.kernel_args]
         cmd += ["-chardev", f"file,id=con,path={self.console}",
-                "-serial", "chardev:con",
-                "-device", "virtio-serial-pci",
+                "-serial", "chardev:con", *self.spec.virtio("virtio-serial"),
                 "-chardev", f"socket,id=agent,path={agent},server=on,wait=off",
                 # without an id there is no VSERPORT_CHANGE event
                 "-device", "virtserialport,id=port0,chardev=agent,"

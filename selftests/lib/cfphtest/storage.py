@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A process that has a guest's disk, and so writes to the guest's memory: vhost-user."""
+
+import contextlib
+import os
+import subprocess
+import tempfile
+
+from . import config
+from .process import die_with_parent
+from .registry import need, wait_for
+
+
+@contextlib.contextmanager
+def daemon(ctx, image, number):
+    """qemu-storage-daemon with @image; the sockets, one for each QEMU that takes it."""
+    command = [os.path.join(config.qemu_build(), "storage-daemon",
+                            "qemu-storage-daemon"), "--blockdev",
+               f"driver=file,node-name=disk,filename={image}"]
+    with (tempfile.TemporaryDirectory(prefix="cfph-") as short,
+          open(os.path.join(ctx.logs, "storage.stderr"), "wb") as err):
+        sockets = [os.path.join(short, f"disk{i}") for i in range(number)]
+        for i, path in enumerate(sockets):
+            command += ["--export", f"type=vhost-user-blk,id=export{i},"
+                        f"node-name=disk,addr.type=unix,addr.path={path},writable=on"]
+        # pylint: disable=consider-using-with,subprocess-popen-preexec-fn
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=err,
+                                   stderr=err, preexec_fn=die_with_parent)
+        try:
+            def ready():
+                need(process.poll() is None, f"it ends with {process.returncode}")
+                return all(map(os.path.exists, sockets))
+            wait_for(ready, "no sockets")
+            yield sockets
+            need(process.poll() is None, f"it has ended with {process.returncode}")
+        finally:
+            process.kill()
+            process.wait()
