@@ -33,6 +33,7 @@ static const uint8_t dumps[] = {
 
 static const uint8_t dos[] = {
 	CFPH_CMD_GET, CFPH_CMD_SET, CFPH_CMD_STATS_GET,
+	CFPH_CMD_DEFAULTS_GET,
 };
 
 /* --- building blocks --- */
@@ -212,7 +213,8 @@ static size_t probe_cpus(struct fuzz *f, struct probe *p)
 
 static size_t probe_command(struct fuzz *f, struct probe *p)
 {
-	uint8_t command = CFPH_CMD_EVENT_NTF + below(f, 250);
+	/* Beyond the last one, and 0. */
+	uint8_t command = CFPH_CMD_MAX + below(f, 257 - CFPH_CMD_MAX);
 	uint16_t flags = below(f, 2) ? NLM_F_DUMP : 0;
 
 	p->what = "a command that there is not";
@@ -222,8 +224,8 @@ static size_t probe_command(struct fuzz *f, struct probe *p)
 		command = flags ? dos[below(f, ARRAY_SIZE(dos))] :
 				  dumps[below(f, ARRAY_SIZE(dumps))];
 		p->what = flags ? "do as dump" : "dump as do";
-	} else if (command >= CFPH_CMD_GET && command < CFPH_CMD_EVENT_NTF) {
-		command = 0;	/* it has wrapped around */
+	} else if (command == CFPH_CMD_MAX) {
+		command = CFPH_CMD_EVENT_NTF;	/* the kernel's alone */
 	}
 	p->value = command;
 	return finish(f, 0, begin(f, 0, command, NLM_F_ACK | flags));

@@ -52,6 +52,7 @@ def netlink_ynl(ctx):
     need(got == DEFAULTS, f"defaults: {got}")
     need((show["state"], show["reason"]) == ("ready", "none"), str(show))
     need(len(show) == 13, f"{len(show)} attributes, the spec has 13")
+    need(ynl(vm, "--do defaults-get") == DEFAULTS, "defaults-get differs")
     need(len(ynl(vm, "--do stats-get")) == 18, "not 18 counters")
 
     need(ynl(vm, "--do set --json '{\"interval-ms\": 50, \"cpus\": \"1\", "
@@ -59,6 +60,7 @@ def netlink_ynl(ctx):
     show = ynl(vm, "--do get")
     need((show["interval-ms"], show["cpus"], show["drain"]) ==
          (50, "1", "round"), f"after set: {show}")
+    need(ynl(vm, "--do defaults-get") == DEFAULTS, "set has changed defaults")
 
     zones = ynl(vm, "--dump zone-get")
     leaves = ynl(vm, "--dump map-get")

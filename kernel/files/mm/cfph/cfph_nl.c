@@ -55,6 +55,11 @@ static const struct genl_split_ops cfph_nl_ops[] = {
 		.dumpit	= cfph_nl_map_raw_get_dumpit,
 		.flags	= GENL_CMD_CAP_DUMP,
 	},
+	{
+		.cmd	= CFPH_CMD_DEFAULTS_GET,
+		.doit	= cfph_nl_defaults_get_doit,
+		.flags	= GENL_CMD_CAP_DO,
+	},
 };
 
 static const struct genl_multicast_group cfph_nl_mcgrps[] = {

@@ -21,6 +21,7 @@ int cfph_nl_zone_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
 int cfph_nl_map_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
 int cfph_nl_map_raw_get_dumpit(struct sk_buff *skb,
 			       struct netlink_callback *cb);
+int cfph_nl_defaults_get_doit(struct sk_buff *skb, struct genl_info *info);
 
 enum {
 	CFPH_NLGRP_MONITOR,

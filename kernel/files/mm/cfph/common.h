@@ -37,6 +37,8 @@ struct cfph_tunables {
 	u32 keep;
 };
 
+extern const struct cfph_tunables cfph_default_tunables;
+
 int cfph_parse_cpus(const char *list, struct cpumask *cpus,
 		    struct netlink_ext_ack *extack);
 int cfph_set_tunables(const struct cfph_tunables *new,
@@ -44,6 +46,7 @@ int cfph_set_tunables(const struct cfph_tunables *new,
 		      struct netlink_ext_ack *extack);
 void cfph_get_tunables(struct cfph_tunables *cur);
 void cfph_get_cpus(struct cpumask *cpus);
+const struct cpumask *cfph_default_cpus(void);
 void cfph_thread_place(void);
 bool cfph_thread_misplaced(void);
 

@@ -82,7 +82,7 @@ int cfph_nl_check_admin(const struct sk_buff *skb,
 	return -EPERM;
 }
 
-/* --- CFPH_CMD_GET --- */
+/* --- CFPH_CMD_GET, CFPH_CMD_DEFAULTS_GET --- */
 
 static size_t cfph_nl_info_size(const char *cpus)
 {
@@ -125,18 +125,26 @@ static int cfph_nl_fill_info(struct sk_buff *reply, const void *cpus)
 	return cfph_nl_fill_tunables(reply, &info.tunables);
 }
 
-/* Return: a list like "0-3,8" to be freed, or NULL. */
-static char *cfph_nl_cpus(void)
+static int cfph_nl_fill_defaults(struct sk_buff *reply, const void *cpus)
 {
-	cpumask_var_t cpus;
-	char *list;
+	if (nla_put_string(reply, CFPH_A_CPUS, cpus))
+		return -EMSGSIZE;
+	return cfph_nl_fill_tunables(reply, &cfph_default_tunables);
+}
 
-	if (!alloc_cpumask_var(&cpus, GFP_KERNEL))
-		return NULL;
-	cfph_get_cpus(cpus);
-	list = kasprintf(GFP_KERNEL, "%*pbl", cpumask_pr_args(cpus));
-	free_cpumask_var(cpus);
-	return list;
+/* A reply that has a list of CPUs in it, like "0-3,8". */
+static int cfph_nl_reply_cpus(struct genl_info *info,
+			      int (*fill)(struct sk_buff *reply, const void *cpus),
+			      const struct cpumask *cpus)
+{
+	char *list = kasprintf(GFP_KERNEL, "%*pbl", cpumask_pr_args(cpus));
+	int err;
+
+	if (!list)
+		return -ENOMEM;
+	err = cfph_nl_reply(info, cfph_nl_info_size(list), fill, list);
+	kfree(list);
+	return err;
 }
 
 /**
@@ -150,15 +158,28 @@ static char *cfph_nl_cpus(void)
  */
 int cfph_nl_get_doit(struct sk_buff *skb, struct genl_info *info)
 {
-	char *cpus = cfph_nl_cpus();
+	cpumask_var_t cpus;
 	int err;
 
-	if (!cpus)
+	if (!alloc_cpumask_var(&cpus, GFP_KERNEL))
 		return -ENOMEM;
-	err = cfph_nl_reply(info, cfph_nl_info_size(cpus), cfph_nl_fill_info,
-			    cpus);
-	kfree(cpus);
+	cfph_get_cpus(cpus);
+	err = cfph_nl_reply_cpus(info, cfph_nl_fill_info, cpus);
+	free_cpumask_var(cpus);
 	return err;
+}
+
+/**
+ * cfph_nl_defaults_get_doit - the tunables before anybody has changed them
+ * @skb: the request
+ * @info: its context
+ *
+ * Return: 0 or a negative errno.
+ */
+int cfph_nl_defaults_get_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	return cfph_nl_reply_cpus(info, cfph_nl_fill_defaults,
+				  cfph_default_cpus());
 }
 
 /* --- CFPH_CMD_STATS_GET --- */

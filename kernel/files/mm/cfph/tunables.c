@@ -28,7 +28,7 @@
 #include "common.h"
 
 /* Why these: Documentation/mm/cfph/design.rst, "Tunables". */
-static const struct cfph_tunables cfph_default_tunables = {
+const struct cfph_tunables cfph_default_tunables = {
 	.enable		= 1,
 	.interval_ms	= 100,
 	.drain		= CFPH_DRAIN_START,
@@ -186,14 +186,25 @@ void cfph_get_cpus(struct cpumask *cpus)
 	mutex_unlock(&cfph_mutex);
 }
 
+/**
+ * cfph_default_cpus - where the thread may run if nobody has said
+ *
+ * As for any other kernel thread: not on CPUs that are isolated.
+ *
+ * Return: what does not change after boot.
+ */
+const struct cpumask *cfph_default_cpus(void)
+{
+	return housekeeping_cpumask(HK_TYPE_KTHREAD);
+}
+
 static int __init cfph_tunables_init(void)
 {
 	int state;
 
 	mutex_lock(&cfph_mutex);
 	cfph.tunables = cfph_default_tunables;
-	/* As for any other kernel thread: not on CPUs that are isolated. */
-	cpumask_copy(&cfph.cpus, housekeeping_cpumask(HK_TYPE_KTHREAD));
+	cpumask_copy(&cfph.cpus, cfph_default_cpus());
 	mutex_unlock(&cfph_mutex);
 
 	state = cpuhp_setup_state_nocalls(CPUHP_AP_ONLINE_DYN, "mm/cfph:online",
