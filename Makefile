@@ -64,7 +64,7 @@ DEBS_QEMU   := ninja-build python3-venv libglib2.0-dev zlib1g-dev libaio-dev lib
 	libseccomp-dev libnuma-dev libslirp-dev libzstd-dev libgnutls28-dev \
 	libattr1-dev libcap-ng-dev libfdt-dev seabios qemu-system-data ipxe-qemu
 DEBS_FUZZ   := clang libclang-rt-dev llvm
-DEBS_FPCTL  := libnl-3-dev libnl-genl-3-dev valgrind jq
+DEBS_FPCTL  := libnl-3-dev libnl-genl-3-dev valgrind jq zsh fish
 DEBS_GUEST  := busybox-static trace-cmd libnl-utils iproute2
 DEBS_PEERS  := stress-ng stressapptest
 DEBS_VIRT   := libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients
@@ -115,7 +115,7 @@ include kernel/source.mk kernel/build.mk
 include qemu/source.mk qemu/build.mk qemu/fuzz.mk
 
 FPCTL := $(BUILD)/fpctl/fpctl
-$(FPCTL): $(wildcard tools/fpctl/*.[ch]) tools/fpctl/Makefile uapi/linux/cfph.h | deps
+$(FPCTL): $(wildcard tools/fpctl/*.[ch] tools/fpctl/generated/*.c) tools/fpctl/Makefile uapi/linux/cfph.h | deps
 	$(Q)$(MAKE) -C tools/fpctl O=$(BUILD)/fpctl V=$(V)
 	$(Q)touch $@
 

@@ -71,20 +71,24 @@ define ynl_generate
 	$(Q)$(YNL_GEN) --mode uapi --header -o $(1)/cfph.h
 	$(Q)$(YNL_GEN) --mode kernel --header -o $(1)/cfph_nl.h
 	$(Q)$(YNL_GEN) --mode kernel --source -o $(1)/cfph_nl.c
+	$(Q)tools/fpctl/tables.py $(LINUX_SRC)/$(LINUX_SPEC) $(1)/fpctl
 endef
 
 # Through a directory of its own, so that a failure leaves the tree as it was
 # and unchanged files keep their times.
-regen: $(LINUX_PREPARED) ## write the netlink code again after a change of the YNL spec
+regen: $(LINUX_PREPARED) ## write again what is made from the YNL spec, after a change of it
 	$(call ynl_generate,$(BUILD)/ynl)
 	$(Q)rsync -c $(BUILD)/ynl/cfph_nl.[ch] kernel/files/mm/cfph/
 	$(Q)rsync -c $(BUILD)/ynl/cfph.h uapi/linux/
+	$(Q)rsync -rc $(BUILD)/ynl/fpctl/ tools/fpctl/
 
-check-generated: $(LINUX_PREPARED) ## compare the committed netlink code with the spec
+check-generated: $(LINUX_PREPARED) ## compare what is made from the YNL spec with what is committed
 	$(call ynl_generate,$(BUILD)/ynl)
 	$(Q)diff -u kernel/files/mm/cfph/cfph_nl.h $(BUILD)/ynl/cfph_nl.h
 	$(Q)diff -u kernel/files/mm/cfph/cfph_nl.c $(BUILD)/ynl/cfph_nl.c
 	$(Q)diff -u uapi/linux/cfph.h $(BUILD)/ynl/cfph.h
+	$(Q)diff -u tools/fpctl/generated $(BUILD)/ynl/fpctl/generated
+	$(Q)diff -u tools/fpctl/schema $(BUILD)/ynl/fpctl/schema
 
 kernel: $(KERNEL_BUILT) ## the guest kernel: $(BUILD)/linux/arch/x86/boot/bzImage
 uml: $(UML_BUILT) ## the same kernel as a process, for KUnit: $(BUILD)/uml/linux

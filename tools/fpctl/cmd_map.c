@@ -2,9 +2,10 @@
 /*
  * fpctl map: how free memory is spread, node by node; or the bits themselves.
  *
- * The kernel sends a summary of each leaf (128 MiB); fpc_leaves.h collects
- * them and adds them up.  This file prints, and decides how many of them share
- * one character of the picture.
+ * The kernel sends a summary of each leaf (128 MiB).  They are collected, for
+ * nothing is printed if that fails half-way, sorted by node and address, and added
+ * up for each node.  If there are many, some of them share one character of the
+ * picture.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -16,10 +17,100 @@
 
 #include <linux/cfph.h>
 
+#include "fpc_ask.h"
 #include "fpc_file.h"
-#include "fpc_leaves.h"
 #include "fpc_out.h"
-#include "fpctl.h"
+
+#define LEAF_MIB 128
+#define LEAF_PAGES ((uint64_t)LEAF_MIB << 8)
+/* The order of a leaf is 15: no block of it is larger.  That of a chunk is 9. */
+#define ORDERS 16
+#define CHUNK_ORDER 9
+
+/* A leaf, or the sum of those of a node. */
+struct leaf {
+	uint64_t start_pfn, node;
+	uint64_t free, present, largest; /* pages */
+	unsigned int orders;
+	uint64_t blocks[ORDERS];
+};
+
+struct leaves {
+	struct leaf *leaf; /* to be freed */
+	size_t nr;
+	bool no_memory;
+};
+
+static void keep(const struct fpc_attrs *a, void *arg)
+{
+	struct leaves *l = arg;
+	struct leaf leaf = {
+		.start_pfn = a->value[CFPH_A_LEAF_START_PFN],
+		.node = a->value[CFPH_A_LEAF_NODE],
+		.free = a->value[CFPH_A_LEAF_FREE_PAGES],
+		.present = a->value[CFPH_A_LEAF_PRESENT_PAGES],
+		.largest = a->value[CFPH_A_LEAF_LARGEST_RUN_PAGES],
+	};
+	void *more = l->leaf;
+
+	if (fpc_have(a, CFPH_A_LEAF_FREE_BLOCKS))
+		leaf.orders = a->value[CFPH_A_LEAF_FREE_BLOCKS] / sizeof(leaf.blocks[0]);
+	if (leaf.orders > ORDERS)
+		leaf.orders = ORDERS;
+	memcpy(leaf.blocks, fpc_data(a, CFPH_A_LEAF_FREE_BLOCKS),
+	       leaf.orders * sizeof(leaf.blocks[0]));
+	if (!(l->nr & (l->nr - 1))) /* a power of two: it is full */
+		more = reallocarray(l->leaf, l->nr ? 2 * l->nr : 1, sizeof(leaf));
+	if (!more) {
+		l->no_memory = true;
+		return;
+	}
+	l->leaf = more;
+	l->leaf[l->nr++] = leaf;
+}
+
+static int by_address(const void *a, const void *b)
+{
+	const struct leaf *x = a, *y = b;
+
+	if (x->node != y->node)
+		return x->node > y->node ? 1 : -1;
+	return (x->start_pfn > y->start_pfn) - (x->start_pfn < y->start_pfn);
+}
+
+/* Return: how many of the @nr leaves are of the node of the first one. */
+static size_t add_up(const struct leaf *leaf, size_t nr, struct leaf *sum)
+{
+	size_t n;
+
+	*sum = (struct leaf){ .node = leaf->node };
+	for (n = 0; n < nr && leaf[n].node == sum->node; n++) {
+		sum->free += leaf[n].free;
+		sum->present += leaf[n].present;
+		if (leaf[n].largest > sum->largest)
+			sum->largest = leaf[n].largest;
+		if (leaf[n].orders > sum->orders)
+			sum->orders = leaf[n].orders;
+		for (unsigned int i = 0; i < leaf[n].orders; i++)
+			sum->blocks[i] += leaf[n].blocks[i];
+	}
+	return n;
+}
+
+/* Percent of the free pages that are in blocks smaller than a chunk, 2 MiB. */
+static unsigned int fragmentation(const struct leaf *leaf)
+{
+	uint64_t small = 0;
+
+	for (unsigned int i = 0; i < leaf->orders && i < CHUNK_ORDER; i++)
+		small += leaf->blocks[i] << i;
+	/* The kernel counts blocks and pages while they change. */
+	if (small >= leaf->free)
+		return leaf->free ? 100 : 0;
+	return small * 100 / leaf->free;
+}
+
+/* --- text ------------------------------------------------------------------ */
 
 /* A picture has at most so many lines for a node; then characters get wider. */
 #define MAX_LINES 16
@@ -28,24 +119,19 @@
 #define MIN_COLUMNS 8
 #define MAX_COLUMNS 128
 
-/* What a terminal shows, or $COLUMNS says; else what always fits. */
-static unsigned int width(void)
-{
-	const char *env = getenv("COLUMNS");
-	unsigned int columns = env ? atoi(env) : 0;
-	struct winsize ws;
-
-	if (!columns && !ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws))
-		columns = ws.ws_col;
-	return columns ? columns : 80;
-}
-
-/* The largest power of two: so that each line begins at a round address. */
+/*
+ * As many as $COLUMNS or the terminal has room for, else as always fit; a power of two,
+ * so that each line begins at a round address.
+ */
 static unsigned int picture_columns(void)
 {
-	unsigned int columns = MAX_COLUMNS, room = width();
+	const char *env = getenv("COLUMNS");
+	unsigned int columns = MAX_COLUMNS, room = env ? atoi(env) : 0;
+	struct winsize ws;
 
-	while (columns > MIN_COLUMNS && columns + MARGIN > room)
+	if (!room && !ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws))
+		room = ws.ws_col;
+	while (columns > MIN_COLUMNS && columns + MARGIN > (room ? room : 80))
 		columns /= 2;
 	return columns;
 }
@@ -71,37 +157,27 @@ static char shade(uint64_t free, uint64_t present)
 	return '0' + free * 10 / present;
 }
 
-/*
- * One node.  @pos goes through the leaves of all nodes in the order of their
- * addresses, cell by cell; a leaf that is not there, or is another node's,
- * leaves its place blank.
- */
-static void picture(const struct fpc_leaves *l, const struct fpc_leaf *node)
+/* @leaf: the @nr leaves of a node, by address.  What is not there stays blank. */
+static void picture(const struct leaf *leaf, size_t nr)
 {
 	unsigned int columns = picture_columns(), column = 0;
-	uint64_t first = fpc_leaf_index(&l->leaf[node->first]);
-	uint64_t last = fpc_leaf_index(&l->leaf[node->last]);
+	uint64_t first = leaf[0].start_pfn / LEAF_PAGES;
+	uint64_t last = leaf[nr - 1].start_pfn / LEAF_PAGES;
 	uint64_t step = scale(last - first + 1, columns);
-	size_t pos = node->first;
+	size_t pos = 0;
 
 	first -= first % step;
-	printf("  One character is %" PRIu64
-	       " MiB: # none free, 0-9 tenths free, . all free\n",
-	       step * FPC_LEAF_MIB);
+	printf("  One character is %" PRIu64 " MiB: # none free, 0-9 tenths free, . all free\n",
+	       step * LEAF_MIB);
 	for (uint64_t cell = first; cell <= last; cell += step) {
 		uint64_t free = 0, present = 0;
 
-		for (; pos <= node->last &&
-		       fpc_leaf_index(&l->leaf[pos]) < cell + step;
-		     pos++) {
-			if (l->leaf[pos].node != node->node)
-				continue;
-			free += l->leaf[pos].free;
-			present += l->leaf[pos].present;
+		for (; pos < nr && leaf[pos].start_pfn / LEAF_PAGES < cell + step; pos++) {
+			free += leaf[pos].free;
+			present += leaf[pos].present;
 		}
 		if (!column)
-			printf("  0x%012" PRIx64 "  ", (cell * FPC_LEAF_MIB)
-							       << 20);
+			printf("  0x%012" PRIx64 "  ", (cell * LEAF_MIB) << 20);
 		putchar(shade(free, present));
 		column = (column + 1) % columns;
 		if (!column || cell + step > last)
@@ -109,82 +185,70 @@ static void picture(const struct fpc_leaves *l, const struct fpc_leaf *node)
 	}
 }
 
-/* As /proc/buddyinfo: the number of free blocks of 2^n pages. */
-static void blocks_text(const struct fpc_leaf *node)
+static void show_text(const struct leaf *sum, const struct leaf *leaf, size_t nr)
 {
-	printf("  order ");
-	for (unsigned int i = 0; i < node->orders; i++)
-		printf(" %6u", i);
-	printf("\n  blocks");
-	for (unsigned int i = 0; i < node->orders; i++)
-		printf(" %6" PRIu64, node->blocks[i]);
-	putchar('\n');
+	printf("node %" PRIu64 ": %s, free %s (%u%%)", sum->node, fpc_pages(sum->present).text,
+	       fpc_pages(sum->free).text,
+	       sum->present ? (unsigned int)(sum->free * 100 / sum->present) : 0);
+	printf(", largest run %s, fragmentation %u%%\n", fpc_pages(sum->largest).text,
+	       fragmentation(sum));
+	/* As /proc/buddyinfo: the number of free blocks of 2^n pages. */
+	for (unsigned int i = 0; i < sum->orders; i++)
+		printf("%s %6u", i ? "" : "  order ", i);
+	for (unsigned int i = 0; i < sum->orders; i++)
+		printf("%s %6" PRIu64, i ? "" : "\n  blocks", sum->blocks[i]);
+	if (sum->orders)
+		putchar('\n');
+	picture(leaf, nr);
 }
 
-static void node_text(const struct fpc_leaves *l, const struct fpc_leaf *node)
-{
-	printf("node %" PRIu64 ": %s, free %s (%u%%)", node->node,
-	       fpc_size(node->present << FPC_PAGE_SHIFT).text,
-	       fpc_size(node->free << FPC_PAGE_SHIFT).text,
-	       node->present ? (unsigned int)(node->free * 100 / node->present)
-			     : 0);
-	printf(", largest run %s, fragmentation %u%%\n",
-	       fpc_size(node->largest << FPC_PAGE_SHIFT).text,
-	       fpc_leaf_fragmentation(node));
-	if (node->orders)
-		blocks_text(node);
-	picture(l, node);
-}
+/* --- JSON ------------------------------------------------------------------ */
 
 /* The numbers that leaves and nodes have in common. */
-static void numbers_json(struct fpc_out *o, const struct fpc_leaf *leaf)
+static void show_numbers(struct fpc_out *o, const struct leaf *leaf)
 {
-	fpc_out_num(o, "free-pages", leaf->free, NULL);
-	fpc_out_num(o, "present-pages", leaf->present, NULL);
-	fpc_out_num(o, "largest-run-pages", leaf->largest, NULL);
+	fpc_out_num(o, "free-pages", leaf->free);
+	fpc_out_num(o, "present-pages", leaf->present);
+	fpc_out_num(o, "largest-run-pages", leaf->largest);
 	fpc_out_open(o, "free-blocks", '[');
 	for (unsigned int i = 0; i < leaf->orders; i++)
-		fpc_out_num(o, NULL, leaf->blocks[i], NULL);
+		fpc_out_num(o, NULL, leaf->blocks[i]);
 	fpc_out_close(o, '[');
 }
 
-static void node_json(struct fpc_out *o, const struct fpc_leaves *l,
-		      const struct fpc_leaf *node)
+static void show_json(struct fpc_out *o, const struct leaf *sum, const struct leaf *leaf, size_t nr)
 {
 	fpc_out_open(o, NULL, '{');
-	fpc_out_num(o, "node", node->node, NULL);
-	numbers_json(o, node);
-	fpc_out_num(o, "fragmentation-percent", fpc_leaf_fragmentation(node),
-		    NULL);
+	fpc_out_num(o, "node", sum->node);
+	show_numbers(o, sum);
+	fpc_out_num(o, "fragmentation-percent", fragmentation(sum));
 	fpc_out_open(o, "leaves", '[');
-	for (size_t i = node->first; i <= node->last; i++) {
-		if (l->leaf[i].node != node->node)
-			continue;
+	for (size_t i = 0; i < nr; i++) {
 		fpc_out_open(o, NULL, '{');
-		fpc_out_num(o, "start-pfn", l->leaf[i].start_pfn, NULL);
-		numbers_json(o, &l->leaf[i]);
+		fpc_out_num(o, "start-pfn", leaf[i].start_pfn);
+		show_numbers(o, &leaf[i]);
 		fpc_out_close(o, '{');
 	}
 	fpc_out_close(o, '[');
 	fpc_out_close(o, '{');
 }
 
-static void show(const struct fpc_ctx *ctx, const struct fpc_leaves *l)
+static void show(const struct fpc_ctx *ctx, const struct leaves *l)
 {
-	struct fpc_leaf node;
+	struct leaf sum;
 	struct fpc_out o;
-	bool any = false;
+	size_t n;
 
-	fpc_out_begin(&o, ctx);
+	fpc_out_begin(&o, ctx, 0);
 	fpc_out_open(&o, "nodes", '[');
-	for (uint64_t n = 0; fpc_leaves_node(l, n, &node); n = node.node + 1) {
+	for (size_t i = 0; i < l->nr; i += n) {
+		n = add_up(&l->leaf[i], l->nr - i, &sum);
 		if (o.json)
-			node_json(&o, l, &node);
+			show_json(&o, &sum, &l->leaf[i], n);
 		else
-			node_text(l, &node);
-		any = true;
+			show_text(&sum, &l->leaf[i], n);
 	}
-	if (!o.json && !any)
+	if (!o.json && !l->nr)
 		puts("There is no map: fpctl show says why.");
 	fpc_out_close(&o, '[');
 	fpc_out_end(&o);
@@ -225,65 +289,37 @@ static int raw(const struct fpc_ctx *ctx, const char *path)
 	int rc;
 
 	snprintf(what, sizeof(what), "map --raw %s", path);
+	/* The standard output has no places to seek. */
+	if (!strcmp(path, "-"))
+		return fpc_fail(FPC_EXIT_USAGE, "%s: not a file", what);
+	if (ctx->json || ctx->opt['t'])
+		return fpc_fail(FPC_EXIT_USAGE, "%s: takes no --%s", what,
+				ctx->json ? "json" : "time");
 	/* Free pages of everybody: for our eyes only. */
 	r.err = fpc_file_create(&r.file, path, 0600);
 	if (r.err)
 		return fpc_fail(FPC_EXIT_LOST, "%s: %s", what, strerror(r.err));
-	rc = fpc_list(ctx, what, CFPH_CMD_MAP_RAW_GET, &fpc_leaf_table,
-		      write_leaf, &r);
-	if (rc || r.err)
-		fpc_file_abort(&r.file);
-	else
-		r.err = fpc_file_commit(&r.file);
+	rc = fpc_list(ctx, what, CFPH_CMD_MAP_RAW_GET, &fpc_leaf_table, write_leaf, &r);
+	r.err = fpc_file_end(&r.file, rc ? ECANCELED : r.err);
 	if (!rc && r.err)
 		rc = fpc_fail(FPC_EXIT_LOST, "%s: %s", what, strerror(r.err));
 	return rc;
 }
 
-int cmd_map(const struct fpc_ctx *ctx, const struct fpc_cmd *cmd, int argc,
-	    char **argv)
+int cmd_map(const struct fpc_ctx *ctx)
 {
-	struct fpc_leaves l = { 0 };
+	struct leaves l = { 0 };
 	int rc;
 
-	if (argc && !strcmp(argv[0], "--raw")) {
-		/* The standard output has no places to seek. */
-		if (argc < 2 || !strcmp(argv[1], "-"))
-			return fpc_fail(FPC_EXIT_USAGE,
-					"map --raw: needs the name of a file");
-		if (fpc_no_args(cmd, argc - 2, argv + 2))
-			return FPC_EXIT_USAGE;
-		return raw(ctx, argv[1]);
-	}
-	rc = fpc_no_args(cmd, argc, argv);
-	if (!rc)
-		rc = fpc_list(ctx, cmd->name, CFPH_CMD_MAP_GET, &fpc_leaf_table,
-			      fpc_leaves_add, &l);
+	if (ctx->opt['r'])
+		return raw(ctx, ctx->opt['r']);
+	rc = fpc_list(ctx, "map", CFPH_CMD_MAP_GET, &fpc_leaf_table, keep, &l);
 	if (!rc && l.no_memory)
 		rc = fpc_fail(FPC_EXIT_LOST, "map: out of memory");
-	if (!rc) {
-		fpc_leaves_sort(&l);
+	if (l.nr)
+		qsort(l.leaf, l.nr, sizeof(l.leaf[0]), by_address);
+	if (!rc)
 		show(ctx, &l);
-	}
 	free(l.leaf);
 	return rc;
-}
-
-void cmd_map_complete(int argc, char **argv)
-{
-	if (!argc)
-		puts("--raw");
-	else if (argc == 1 && !strcmp(argv[0], "--raw"))
-		puts(FPC_COMPLETE_FILE);
-}
-
-void cmd_map_describe(void)
-{
-	puts("\nFor each NUMA node: how much is free, the free blocks by their\n"
-	     "order (2^n pages of 4 KiB), and a picture in the order of the\n"
-	     "addresses.  The largest run is looked for in each 128 MiB.\n"
-	     "Fragmentation is the part of the free memory that is in blocks\n"
-	     "smaller than 2 MiB.  This needs CAP_SYS_ADMIN.\n\n"
-	     "--raw writes the bits to a file, bit n % 8 of byte n / 8 for page\n"
-	     "n.");
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * fpctl monitor: the events of the multicast group, one a line.
+ * fpctl monitor, wait: the events of the multicast group, one a line, or until one has
+ * a state.
  *
  * The group is joined before the state is read, so no change falls between the
  * two; an event that is already part of that state may be printed after it.
@@ -13,19 +14,13 @@
 
 #include <linux/cfph.h>
 
+#include "fpc_args.h"
+#include "fpc_ask.h"
 #include "fpc_out.h"
 #include "fpc_wait.h"
-#include "fpctl.h"
 
 /* Not an event of the kernel: the state when we began, or after a loss. */
 #define NOW "now"
-
-struct monitor {
-	const struct fpc_ctx *ctx;
-	const char *what;
-	struct fpc_nl *events; /* the group's socket */
-	struct fpc_nl *nl; /* for requests, for events may come at any time */
-};
 
 /* When it happened, by the wall clock; now, if the kernel does not say. */
 static uint64_t wall_ms(const struct fpc_attrs *a)
@@ -37,29 +32,21 @@ static uint64_t wall_ms(const struct fpc_attrs *a)
 	return fpc_now_ms() - ago_ns / 1000000;
 }
 
-static const char *name_of(const struct fpc_attrs *a, uint16_t attr,
-			   char buf[FPC_NAME_MAX])
-{
-	return fpc_choice_name(fpc_field_by_attr(&fpc_event_table, attr),
-			       a->value[attr], buf);
-}
-
 /* "off (admin)", "migration 3, round 4", "text": what the event has to say. */
 static void show_text(const char *name, const struct fpc_attrs *a)
 {
-	const char *text = fpc_data(a, CFPH_A_EVENT_TEXT);
-	uint64_t id = a->value[CFPH_A_EVENT_MIGRATION_ID];
 	bool state = !strcmp(name, "state") || !strcmp(name, NOW);
-	const char *gap = ", ";
+	const char *text = fpc_data(a, CFPH_A_EVENT_TEXT), *gap = "";
+	uint64_t id = a->value[CFPH_A_EVENT_MIGRATION_ID];
 	char buf[FPC_NAME_MAX];
 
 	printf(state || id || text[0] ? "%-9s " : "%s", name);
-	if (state)
-		fputs(name_of(a, CFPH_A_EVENT_STATE, buf), stdout);
-	else
-		gap = "";
+	if (state) {
+		printf("%s", fpc_text(&fpc_event_table, a, CFPH_A_EVENT_STATE, buf));
+		gap = ", ";
+	}
 	if (state && a->value[CFPH_A_EVENT_REASON])
-		printf(" (%s)", name_of(a, CFPH_A_EVENT_REASON, buf));
+		printf(" (%s)", fpc_text(&fpc_event_table, a, CFPH_A_EVENT_REASON, buf));
 	if (id) {
 		printf("%smigration %" PRIu64 ", round %" PRIu64, gap, id,
 		       a->value[CFPH_A_EVENT_ROUND]);
@@ -70,53 +57,29 @@ static void show_text(const char *name, const struct fpc_attrs *a)
 	putchar('\n');
 }
 
-static void show_json(struct fpc_out *o, const char *name,
-		      const struct fpc_attrs *a)
+static void show(const struct fpc_ctx *ctx, const char *name, const struct fpc_attrs *a)
 {
-	const struct fpc_table *t = &fpc_event_table;
-	char buf[FPC_NAME_MAX];
-
-	fpc_out_str(o, "event", name, NULL);
-	for (unsigned int i = 0; i < t->nr_fields; i++) {
-		const struct fpc_field *f = &t->fields[i];
-
-		if (!fpc_have(a, f->attr) || f->attr == CFPH_A_EVENT_EVENT)
-			continue;
-		if (f->kind == FPC_ENUM || f->kind == FPC_STRING)
-			fpc_out_str(o, f->name, fpc_field_text(f, a, buf),
-				    NULL);
-		else
-			fpc_out_num(o, f->name, a->value[f->attr], NULL);
-	}
-}
-
-static void show(const struct fpc_ctx *ctx, const char *name,
-		 const struct fpc_attrs *a)
-{
-	struct fpc_ctx no_time = *ctx;
+	struct fpc_attrs rest = *a;
 	struct fpc_out o;
 
-	no_time.time = false; /* not when we print, but when it happened */
-	fpc_out_begin(&o, &no_time);
-	if (ctx->time)
-		fpc_out_time(&o, wall_ms(a), NULL);
-	if (ctx->json)
-		show_json(&o, name, a);
-	else
+	fpc_out_begin(&o, ctx, wall_ms(a));
+	fpc_out_str(&o, "event", name);
+	rest.have &= ~(UINT32_C(1) << CFPH_A_EVENT_EVENT);
+	fpc_out_fields(&o, &fpc_event_table, &rest);
+	if (!o.json)
 		show_text(name, a);
 	fpc_out_end(&o);
 }
 
 static void on_event(const struct fpc_attrs *a, void *arg)
 {
-	const struct monitor *m = arg;
 	char buf[FPC_NAME_MAX];
 
-	show(m->ctx, name_of(a, CFPH_A_EVENT_EVENT, buf), a);
+	show(arg, fpc_text(&fpc_event_table, a, CFPH_A_EVENT_EVENT, buf), a);
 }
 
 /* The state, as if it were an event. */
-static int show_now(struct monitor *m)
+static int show_now(const struct fpc_ctx *ctx)
 {
 	static const struct {
 		uint16_t from, to;
@@ -127,80 +90,109 @@ static int show_now(struct monitor *m)
 		{ CFPH_A_ROUND, CFPH_A_EVENT_ROUND },
 	};
 	struct fpc_attrs now = { 0 }, status;
-	struct fpc_nl_error e;
+	int rc;
 
-	fpc_nl_do(m->nl, CFPH_CMD_GET, &fpc_status_table, NULL, &status, &e);
-	if (e.code)
-		return fpc_fail_kernel(m->what, NULL, &e);
+	rc = fpc_get(ctx, "monitor", CFPH_CMD_GET, &fpc_status_table, &status);
+	if (rc)
+		return rc;
 	fpc_put(&now, CFPH_A_EVENT_TIME_NS, fpc_wait_clock());
 	for (unsigned int i = 0; i < ARRAY_SIZE(same); i++)
 		if (fpc_have(&status, same[i].from))
 			fpc_put(&now, same[i].to, status.value[same[i].from]);
-	show(m->ctx, NOW, &now);
+	show(ctx, NOW, &now);
 	return FPC_EXIT_OK;
 }
 
-static int loop(struct monitor *m)
+static int loop(const struct fpc_ctx *ctx, struct fpc_nl *events, void *unused)
 {
-	int rc = show_now(m), end = FPC_EXIT_OK;
+	int rc = show_now(ctx), end = FPC_EXIT_OK;
 	struct fpc_nl_error e;
 
+	(void)unused;
 	while (!rc && fpc_wait_flush()) {
-		if (fpc_wait(fpc_nl_fd(m->events), FPC_WAIT_FOREVER) ==
-		    FPC_WAIT_STOP)
+		if (fpc_wait(fpc_nl_fd(events), FPC_WAIT_FOREVER) == FPC_WAIT_STOP)
 			break;
-		fpc_nl_events(m->events, &fpc_event_table, on_event, m, &e);
+		fpc_nl_events(events, &fpc_event_table, on_event, (void *)ctx, &e);
 		if (e.code == FPC_EXIT_LOST) {
-			end = fpc_fail(
-				FPC_EXIT_LOST,
-				"%s: events lost, reading the state again",
-				m->what);
-			rc = show_now(m);
+			end = fpc_fail(FPC_EXIT_LOST,
+				       "monitor: events lost, reading the state again");
+			rc = show_now(ctx);
 		} else {
-			rc = fpc_fail_kernel(m->what, NULL, &e);
+			rc = fpc_fail_kernel("monitor", NULL, &e);
 		}
 	}
 	return rc ? rc : end;
 }
 
-static int monitor(struct monitor *m)
+int cmd_monitor(const struct fpc_ctx *ctx)
 {
-	struct fpc_nl_error e;
-
-	/* Two sockets, and joined first: see above. */
-	if (fpc_nl_open(&m->events, CFPH_FAMILY_NAME, m->ctx->debug, &e) ||
-	    fpc_nl_join(m->events, CFPH_FAMILY_NAME, CFPH_MCGRP_MONITOR, &e) ||
-	    fpc_nl_open(&m->nl, CFPH_FAMILY_NAME, m->ctx->debug, &e))
-		return fpc_fail_kernel(m->what, NULL, &e);
-	return loop(m);
+	return fpc_events(ctx, "monitor", loop, NULL);
 }
 
-int cmd_monitor(const struct fpc_ctx *ctx, const struct fpc_cmd *cmd, int argc,
-		char **argv)
+/* --- wait ------------------------------------------------------------------ */
+
+struct awaited {
+	char what[32];
+	uint64_t state, deadline;
+	bool seen;
+};
+
+static void look_for(const struct fpc_attrs *a, void *arg)
 {
-	struct monitor m = { .ctx = ctx, .what = cmd->name };
+	struct awaited *w = arg;
+
+	if (fpc_have(a, CFPH_A_EVENT_STATE) && a->value[CFPH_A_EVENT_STATE] == w->state)
+		w->seen = true;
+}
+
+static int give_up(const struct awaited *w, const char *why, const struct fpc_attrs *s)
+{
+	char state[FPC_NAME_MAX], reason[FPC_NAME_MAX];
+
+	return fpc_fail(FPC_EXIT_TIME, "%s: %s, the state is %s, reason %s", w->what, why,
+			fpc_text(&fpc_status_table, s, CFPH_A_STATE, state),
+			fpc_text(&fpc_status_table, s, CFPH_A_REASON, reason));
+}
+
+static int wait_loop(const struct fpc_ctx *ctx, struct fpc_nl *events, void *arg)
+{
+	struct fpc_nl_error e = { 0 };
+	struct awaited *w = arg;
+	struct fpc_attrs status;
 	int rc;
 
-	if (fpc_no_args(cmd, argc, argv))
-		return FPC_EXIT_USAGE;
-	if (!fpc_wait_begin())
-		return fpc_fail(FPC_EXIT_LOST, "%s: cannot wait for signals",
-				cmd->name);
-	rc = monitor(&m);
-	fpc_nl_close(m.nl);
-	fpc_nl_close(m.events);
-	fpc_wait_end();
-	return rc;
+	/* After each event once more, for an older one may have been lost. */
+	while (!w->seen) {
+		rc = fpc_get(ctx, w->what, CFPH_CMD_GET, &fpc_status_table, &status);
+		if (rc || status.value[CFPH_A_STATE] == w->state)
+			return rc;
+		switch (fpc_wait(fpc_nl_fd(events), w->deadline)) {
+		case FPC_WAIT_TIME:
+			return give_up(w, "time is up", &status);
+		case FPC_WAIT_STOP:
+			return give_up(w, "interrupted", &status);
+		case FPC_WAIT_READY:
+			fpc_nl_events(events, &fpc_event_table, look_for, w, &e);
+		}
+		if (e.code && e.code != FPC_EXIT_LOST)
+			return fpc_fail_kernel(w->what, NULL, &e);
+	}
+	return FPC_EXIT_OK;
 }
 
-void cmd_monitor_describe(void)
+int cmd_wait(const struct fpc_ctx *ctx)
 {
-	const struct fpc_field *f =
-		fpc_field_by_attr(&fpc_event_table, CFPH_A_EVENT_EVENT);
+	struct awaited w = { .deadline = FPC_WAIT_FOREVER };
+	const char *timeout = ctx->opt['T'];
+	int state;
 
-	puts("\nOne line for each event until it is interrupted; -t says when.\n"
-	     "Exit status 4 says that some were lost on the way.\n\n"
-	     "  now                the state at the beginning, and after a loss");
-	for (unsigned int i = 0; i < f->nr_choices; i++)
-		printf("  %-18s %s\n", f->choices[i].name, f->choices[i].doc);
+	state = fpc_choose("wait", "state", fpc_state_names, ctx->argc ? ctx->argv[0] : "ready",
+			   false);
+	if (state < 0 || (timeout && fpc_wait_seconds("wait", "timeout", timeout, 0, &w.deadline)))
+		return FPC_EXIT_USAGE;
+	if (timeout)
+		w.deadline += fpc_wait_clock();
+	w.state = state;
+	snprintf(w.what, sizeof(w.what), "wait %s", fpc_state_names(state));
+	return fpc_events(ctx, w.what, wait_loop, &w);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The key-value parser, see fpc_args.h.
+ * Words of the command line, see fpc_args.h.
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -8,73 +8,113 @@
 #include <string.h>
 
 #include "fpc_args.h"
+#include "fpc_ask.h"
 #include "fpctl.h"
 
 #define LIST_MAX 256
 
-/* The key @name, or NULL if there is none that can be set. */
-static const struct fpc_field *find_key(const struct fpc_table *table,
-					const char *name)
+int fpc_pick(fpc_names *names, const char *word, bool whole)
 {
-	const struct fpc_field *field = fpc_field_by_name(table, name);
+	size_t len = strlen(word);
+	int found = FPC_NONE;
+	const char *name;
 
-	return field && field->settable ? field : NULL;
-}
-
-void fpc_args_keys(const struct fpc_table *table, char *buf, unsigned int n)
-{
-	unsigned int used = 0;
-
-	buf[0] = '\0';
-	for (unsigned int i = 0; i < table->nr_fields && used < n; i++) {
-		if (!table->fields[i].settable)
+	for (int i = 0; len && (name = names(i)); i++) {
+		if (strncmp(name, word, len))
 			continue;
-		used += snprintf(buf + used, n - used, "%s%s", used ? ", " : "",
-				 table->fields[i].name);
+		if (!name[len])
+			return i;
+		if (!whole)
+			found = found == FPC_NONE ? i : FPC_MANY;
 	}
+	return found;
 }
 
-static bool parse_choice(const struct fpc_field *field, const char *word,
-			 uint64_t *value)
+int fpc_choose(const char *where, const char *kind, fpc_names *names, const char *word, bool whole)
 {
-	for (unsigned int i = 0; i < field->nr_choices; i++) {
-		if (!strcmp(word, field->choices[i].name)) {
-			*value = i;
-			return true;
-		}
-	}
-	/* An on/off switch is 0/1 in JSON, so that is accepted back. */
-	if (field->kind != FPC_BOOL || strlen(word) != 1 ||
-	    (*word != '0' && *word != '1'))
-		return false;
-	*value = *word - '0';
-	return true;
+	int i = fpc_pick(names, word, whole);
+	const char *gap = where[0] ? " " : "";
+	char text[LIST_MAX];
+
+	if (i >= 0)
+		return i;
+	fpc_join(names, i == FPC_MANY ? word : "", text, sizeof(text));
+	if (i == FPC_MANY)
+		fpc_fail(FPC_EXIT_USAGE, "%s%s%s: ambiguous %s, may be %s", where, gap, word, kind,
+			 text);
+	else
+		fpc_fail(FPC_EXIT_USAGE, "%s%s%s: no such %s; there are %s", where, gap, word, kind,
+			 text);
+	return i;
 }
 
-/*
- * Decimal or 0x..., with "ms" or "s" behind it or nothing, for every number that
- * can be set is a time in milliseconds.  One that is too large comes as UINT64_MAX.
- */
-static bool parse_number(const char *word, uint64_t *ms)
+void fpc_print_names(fpc_names *names)
+{
+	const char *name;
+
+	for (unsigned int i = 0; (name = names(i)); i++)
+		if (name[0])
+			puts(name);
+}
+
+static bool parse_choice(const struct fpc_field *field, const char *word, uint64_t *value)
+{
+	static const char *const switches[][2] = {
+		{ "no", "yes" },
+		{ "false", "true" },
+		{ "0", "1" },
+	};
+
+	for (*value = 0; *value < field->nr_choices; ++*value) {
+		if (!strcasecmp(word, field->choices[*value].name))
+			return true;
+		for (unsigned int i = 0; field->kind == FPC_BOOL && i < ARRAY_SIZE(switches); i++)
+			if (!strcasecmp(word, switches[i][*value]))
+				return true;
+	}
+	return false;
+}
+
+/* What may stand behind a number of that unit, beside the unit itself. */
+static const struct {
+	const char *unit, *suffix;
+	uint64_t factor;
+} suffixes[] = {
+	{ "ms", "s", 1000 },
+	{ "bytes", "k", UINT64_C(1) << 10 },
+	{ "bytes", "m", UINT64_C(1) << 20 },
+	{ "bytes", "g", UINT64_C(1) << 30 },
+};
+
+/* 0 if there is no such suffix. */
+static uint64_t factor(const char *unit, const char *suffix)
+{
+	if (!suffix[0] || !strcasecmp(suffix, unit))
+		return 1;
+	for (unsigned int i = 0; i < ARRAY_SIZE(suffixes); i++)
+		if (!strcmp(unit, suffixes[i].unit) && !strcasecmp(suffix, suffixes[i].suffix))
+			return suffixes[i].factor;
+	return 0;
+}
+
+/* Decimal or 0x...; one that is too large comes as UINT64_MAX. */
+static bool parse_number(const char *unit, const char *word, uint64_t *value)
 {
 	bool hex = word[0] == '0' && tolower((unsigned char)word[1]) == 'x';
+	uint64_t times;
 	char *end;
 
 	/* strtoull() would take spaces, signs and, for base 0, octal. */
-	if (!isdigit((unsigned char)word[0]) ||
-	    (hex && !isxdigit((unsigned char)word[2])))
+	if (!isdigit((unsigned char)word[0]) || (hex && !isxdigit((unsigned char)word[2])))
 		return false;
-	*ms = strtoull(word, &end, hex ? 16 : 10);
-	if (!strcmp(end, "s"))
-		*ms = *ms > UINT64_MAX / 1000 ? UINT64_MAX : *ms * 1000;
-	else if (*end && strcmp(end, "ms"))
-		return false;
-	return true;
+	*value = strtoull(word, &end, hex ? 16 : 10);
+	times = factor(unit, end);
+	if (__builtin_mul_overflow(*value, times, value))
+		*value = UINT64_MAX;
+	return times;
 }
 
-/* NULL, or what is wrong with @word. */
-static const char *parse_value(const struct fpc_field *field, const char *word,
-			       struct fpc_attrs *attrs)
+const char *fpc_args_value(const struct fpc_field *field, const char *word, struct fpc_attrs *attrs)
 {
 	uint64_t value = 0;
 
@@ -87,7 +127,7 @@ static const char *parse_value(const struct fpc_field *field, const char *word,
 		if (!parse_choice(field, word, &value))
 			return "not one of";
 	} else {
-		if (!parse_number(word, &value))
+		if (!parse_number(field->unit, word, &value))
 			return "not a number,";
 		if (value > UINT32_MAX) /* what the attribute can carry */
 			return "out of range,";
@@ -96,83 +136,67 @@ static const char *parse_value(const struct fpc_field *field, const char *word,
 	return NULL;
 }
 
-/* "10..10000 ms" */
-static void range_unit(const struct fpc_field *field, char *buf, unsigned int n)
+int fpc_args_pair(const char *where, bool whole, const char *key, const char *word,
+		  struct fpc_attrs *attrs)
 {
-	size_t used;
-
-	fpc_field_range(field, buf, n);
-	used = strlen(buf);
-	if (field->unit)
-		snprintf(buf + used, n - used, " %s", field->unit);
-}
-
-int fpc_args_pair(const char *where, const struct fpc_table *table,
-		  const char *key, const char *word, struct fpc_attrs *attrs)
-{
-	const struct fpc_field *field = find_key(table, key);
-	char list[LIST_MAX];
+	int i = fpc_choose(where, "tunable", fpc_key_names, key, whole);
+	const struct fpc_field *field;
+	char range[LIST_MAX];
 	const char *why;
 
-	if (!field) {
-		fpc_args_keys(table, list, sizeof(list));
-		return fpc_fail(FPC_EXIT_USAGE,
-				"%s %s: no such tunable; there are %s", where,
-				key, list);
-	}
+	if (i < 0)
+		return FPC_EXIT_USAGE;
+	field = &fpc_status_table.fields[i];
 	if (fpc_have(attrs, field->attr))
-		return fpc_fail(FPC_EXIT_USAGE, "%s %s: given twice", where,
-				field->name);
-	range_unit(field, list, sizeof(list));
+		return fpc_fail(FPC_EXIT_USAGE, "%s %s: given twice", where, field->name);
+	fpc_field_range(field, range, sizeof(range));
 	if (!word)
-		return fpc_fail(FPC_EXIT_USAGE, "%s %s: needs a value, %s",
-				where, field->name, list);
-	why = parse_value(field, word, attrs);
+		return fpc_fail(FPC_EXIT_USAGE, "%s %s: needs a value, %s", where, field->name,
+				range);
+	why = fpc_args_value(field, word, attrs);
 	if (!why)
 		return FPC_EXIT_OK;
-	return fpc_fail(FPC_EXIT_USAGE, "%s %s %s: %s %s", where, field->name,
-			word, why, list);
+	return fpc_fail(FPC_EXIT_USAGE, "%s %s %s: %s %s", where, field->name, word, why, range);
 }
 
-int fpc_args_pairs(const char *cmd, const struct fpc_table *table, int argc,
-		   char **argv, struct fpc_attrs *attrs)
+int fpc_args_pairs(const char *where, int argc, char **argv, struct fpc_attrs *attrs)
 {
-	char list[LIST_MAX];
+	for (int i = 0; i < argc; i++) {
+		char *value = strchr(argv[i], '=');
+		const char *key = argv[i];
 
-	attrs->have = attrs->used = 0;
-	if (!argc) {
-		fpc_args_keys(table, list, sizeof(list));
-		return fpc_fail(FPC_EXIT_USAGE,
-				"%s: needs KEY VALUE pairs; keys are %s", cmd,
-				list);
-	}
-	for (int i = 0; i < argc; i += 2) /* argv[argc] is NULL */
-		if (fpc_args_pair(cmd, table, argv[i], argv[i + 1], attrs))
+		if (value)
+			*value++ = '\0';
+		else
+			value = argv[++i]; /* argv[argc] is NULL */
+		if (fpc_args_pair(where, false, key, value, attrs))
 			return FPC_EXIT_USAGE;
+	}
 	return FPC_EXIT_OK;
 }
 
-static bool is_used(const char *key, int argc, char **argv)
+void fpc_args_complete(int argc, char **argv)
 {
-	for (int i = 0; i < argc; i += 2)
-		if (!strcmp(argv[i], key))
-			return true;
-	return false;
-}
+	const struct fpc_field *fields = fpc_status_table.fields;
+	uint32_t used = 0;
+	const char *name;
+	int key = FPC_NONE;
 
-void fpc_args_complete(const struct fpc_table *table, int argc, char **argv)
-{
-	if (argc % 2) {
-		const struct fpc_field *key = find_key(table, argv[argc - 1]);
+	for (int i = 0; i < argc; i++) {
+		bool both = strchr(argv[i], '=');
 
-		for (unsigned int i = 0; key && i < key->nr_choices; i++)
-			puts(key->choices[i].name);
-		return;
+		if (both)
+			argv[i][strcspn(argv[i], "=")] = '\0';
+		key = fpc_pick(fpc_key_names, argv[i], false);
+		if (key >= 0)
+			used |= UINT32_C(1) << key;
+		if (!both && ++i == argc) { /* its value is what is missing */
+			for (unsigned int c = 0; key >= 0 && c < fields[key].nr_choices; c++)
+				puts(fields[key].choices[c].name);
+			return;
+		}
 	}
-	for (unsigned int i = 0; i < table->nr_fields; i++) {
-		const struct fpc_field *field = &table->fields[i];
-
-		if (field->settable && !is_used(field->name, argc, argv))
-			puts(field->name);
-	}
+	for (unsigned int i = 0; (name = fpc_key_names(i)); i++)
+		if (name[0] && !(used & UINT32_C(1) << i))
+			puts(name);
 }

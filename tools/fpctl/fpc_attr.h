@@ -2,11 +2,10 @@
 /*
  * What fpctl knows about each attribute of the cfph family.
  *
- * The tables repeat Documentation/netlink/specs/cfph.yaml in C: names, ranges,
- * enum names and their texts.  They are the only place where fpctl does, and
- * tests/spec.py compares every word of them with the spec.  Help, completion,
- * the argument parser, the netlink policy and the printers are all driven by
- * them.  No netlink type appears here.
+ * The tables are in generated/fpc_table.c, made from the netlink spec: names,
+ * ranges, enum names and their texts.  Help, completion, the argument parser,
+ * the netlink policy and the printers are all driven by them.  No netlink type
+ * appears here.
  */
 #ifndef FPC_ATTR_H
 #define FPC_ATTR_H
@@ -55,8 +54,8 @@ struct fpc_field {
 	enum fpc_kind kind;
 	bool settable;
 	const char *name;
-	const char *unit; /* for people; NULL if it has none */
-	uint32_t min, max; /* if settable and no FPC_STRING */
+	const char *unit; /* "" if it has none */
+	uint32_t min, max; /* if settable and a number */
 	const char *hint; /* what a settable FPC_STRING looks like */
 	const struct fpc_choice *choices; /* FPC_BOOL, FPC_ENUM: by value */
 	unsigned int nr_choices;
@@ -66,10 +65,9 @@ struct fpc_field {
 struct fpc_table {
 	const struct fpc_field *fields;
 	unsigned int nr_fields;
-	uint16_t max_attr;
 };
 
-extern const struct fpc_table fpc_status_table; /* get, set */
+extern const struct fpc_table fpc_status_table; /* get, set, defaults-get */
 extern const struct fpc_table fpc_stats_table; /* stats-get */
 extern const struct fpc_table fpc_zone_table; /* zone-get */
 extern const struct fpc_table fpc_leaf_table; /* map-get, map-raw-get */
@@ -86,37 +84,40 @@ static inline void fpc_put(struct fpc_attrs *a, uint16_t attr, uint64_t value)
 	a->value[attr] = value;
 }
 
+/* What is called with the attributes of each message. */
+typedef void fpc_each(const struct fpc_attrs *attrs, void *arg);
+
 /* A string or array; false if it does not fit. */
-bool fpc_put_data(struct fpc_attrs *a, uint16_t attr, const void *data,
-		  unsigned int len);
+bool fpc_put_data(struct fpc_attrs *a, uint16_t attr, const void *data, unsigned int len);
 /* The bytes of a string or array, "" if the message has none. */
 const char *fpc_data(const struct fpc_attrs *a, uint16_t attr);
 
-const struct fpc_field *fpc_field_by_name(const struct fpc_table *table,
-					  const char *name);
-const struct fpc_field *fpc_field_by_attr(const struct fpc_table *table,
-					  uint16_t attr);
+const struct fpc_field *fpc_field_by_attr(const struct fpc_table *table, uint16_t attr);
+
+/* Name number @i of a list, "" if it is none of those, NULL after the last one. */
+typedef const char *fpc_names(unsigned int i);
+
+/* The fields of fpc_status_table; of those, what can be set. */
+fpc_names fpc_status_names, fpc_key_names;
+/* The states of the map, and what stats has beside the counters. */
+fpc_names fpc_state_names, fpc_part_names;
+/* "a, b, c": the names that begin with @prefix; always terminated. */
+void fpc_join(fpc_names *names, const char *prefix, char *buf, unsigned int n);
 
 /* Enough for the decimal digits of a value that has no name. */
 #define FPC_NAME_MAX 24
 
 /*
- * The name of @value.  A newer kernel may have values that we have no name
- * for: then its digits, written to @buf, so that the type never varies.
- */
-const char *fpc_choice_name(const struct fpc_field *field, uint64_t value,
-			    char buf[FPC_NAME_MAX]);
-/* What the value means, "" if we do not know it. */
-const char *fpc_choice_doc(const struct fpc_field *field, uint64_t value);
-
-/*
  * A number, switch, name or string as people read and type it; @buf is for the
- * digits.
+ * digits, of which a value of a newer kernel may consist where we expect a name.
  */
-const char *fpc_field_text(const struct fpc_field *field,
-			   const struct fpc_attrs *a, char buf[FPC_NAME_MAX]);
+const char *fpc_field_text(const struct fpc_field *field, const struct fpc_attrs *a,
+			   char buf[FPC_NAME_MAX]);
+/* The same of the attribute @attr. */
+const char *fpc_text(const struct fpc_table *table, const struct fpc_attrs *a, uint16_t attr,
+		     char buf[FPC_NAME_MAX]);
 
-/* "10..10000" or "off, start, round"; always terminated. */
+/* "10..10000 ms" or "off, start, round"; always terminated. */
 void fpc_field_range(const struct fpc_field *field, char *buf, unsigned int n);
 
 #endif /* FPC_ATTR_H */

@@ -26,31 +26,22 @@ int fpc_file_create(struct fpc_file *f, const char *path, unsigned int mode)
 	if (fd < 0)
 		return errno;
 	f->stream = fdopen(fd, "w");
-	if (f->stream && !fchmod(fd, mode))
-		return 0;
-	err = errno;
-	if (!f->stream)
+	if (!f->stream) {
+		err = errno;
 		close(fd);
-	fpc_file_abort(f);
-	return err;
+		unlink(f->temporary);
+		return err;
+	}
+	return fchmod(fd, mode) ? fpc_file_end(f, errno) : 0;
 }
 
-int fpc_file_commit(struct fpc_file *f)
+int fpc_file_end(struct fpc_file *f, int err)
 {
-	int err = 0;
-
-	if (fflush(f->stream) || ferror(f->stream) ||
-	    fsync(fileno(f->stream)) || rename(f->temporary, f->path)) {
+	if (!err && (fflush(f->stream) || ferror(f->stream) || fsync(fileno(f->stream)) ||
+		     rename(f->temporary, f->path)))
 		err = errno;
+	if (err)
 		unlink(f->temporary);
-	}
 	fclose(f->stream);
 	return err;
-}
-
-void fpc_file_abort(struct fpc_file *f)
-{
-	unlink(f->temporary);
-	if (f->stream)
-		fclose(f->stream);
 }

@@ -18,10 +18,9 @@ struct fpc_file {
 	char temporary[PATH_MAX];
 };
 
-/* Both return 0 or an errno; after an error there is nothing to clean up. */
+/* Return: 0, or an errno, and then there is nothing to end. */
 int fpc_file_create(struct fpc_file *f, const char *path, unsigned int mode);
-int fpc_file_commit(struct fpc_file *f);
-/* Instead of commit. */
-void fpc_file_abort(struct fpc_file *f);
+/* It takes its place, unless there was an error @err.  Return: 0 or an errno. */
+int fpc_file_end(struct fpc_file *f, int err);
 
 #endif /* FPC_FILE_H */

@@ -4,7 +4,6 @@
  * at the end of main().
  */
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -18,28 +17,26 @@ uint64_t fpc_now_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-void fpc_out_time(struct fpc_out *o, uint64_t ms, const char *label)
+void fpc_out_begin(struct fpc_out *o, const struct fpc_ctx *ctx, uint64_t ms)
 {
-	time_t seconds = ms / 1000;
-	struct tm tm;
+	bool now = !ms;
+	time_t seconds;
 	char day[32];
+	struct tm tm;
 
+	*o = (struct fpc_out){ .json = ctx->json, .pretty = ctx->opt['p'] };
+	fpc_out_open(o, NULL, '{');
+	if (!ctx->opt['t'])
+		return;
+	if (now)
+		ms = fpc_now_ms();
+	seconds = ms / 1000;
+	fpc_out_num(o, "time-ms", ms);
 	localtime_r(&seconds, &tm);
 	strftime(day, sizeof(day), "%Y-%m-%d %H:%M:%S", &tm);
-	if (label)
-		fpc_out_num(o, "time-ms", ms, "%-14s %s.%03u\n", label, day,
-			    (unsigned int)(ms % 1000));
-	else
-		fpc_out_num(o, "time-ms", ms, "%s.%03u ", day,
-			    (unsigned int)(ms % 1000));
-}
-
-void fpc_out_begin(struct fpc_out *o, const struct fpc_ctx *ctx)
-{
-	*o = (struct fpc_out){ .json = ctx->json, .pretty = ctx->pretty };
-	fpc_out_open(o, NULL, '{');
-	if (ctx->time)
-		fpc_out_time(o, fpc_now_ms(), "time");
+	if (!o->json)
+		printf(now ? "time           %s.%03u\n" : "%s.%03u ", day,
+		       (unsigned int)(ms % 1000));
 }
 
 void fpc_out_end(struct fpc_out *o)
@@ -55,9 +52,11 @@ static void new_line(const struct fpc_out *o)
 		printf("\n%*s", 4 * o->depth, "");
 }
 
-/* Keys come from the spec and need no quoting. */
-static void put_key(struct fpc_out *o, const char *key)
+/* False if it is text.  Keys come from the spec and need no quoting. */
+static bool put_key(struct fpc_out *o, const char *key)
 {
+	if (!o->json)
+		return false;
 	if (o->more)
 		putchar(',');
 	o->more = true;
@@ -65,13 +64,13 @@ static void put_key(struct fpc_out *o, const char *key)
 		new_line(o);
 	if (key)
 		printf(o->pretty ? "\"%s\": " : "\"%s\":", key);
+	return true;
 }
 
 void fpc_out_open(struct fpc_out *o, const char *key, char bracket)
 {
-	if (!o->json)
+	if (!put_key(o, key))
 		return;
-	put_key(o, key);
 	putchar(bracket);
 	o->depth++;
 	o->more = false;
@@ -88,55 +87,47 @@ void fpc_out_close(struct fpc_out *o, char bracket)
 	o->more = true;
 }
 
-static void put_string(const char *s)
+void fpc_out_num(struct fpc_out *o, const char *key, uint64_t value)
 {
-	putchar('"');
-	for (; *s; s++) {
-		unsigned char c = *s;
+	if (put_key(o, key))
+		printf("%" PRIu64, value);
+}
 
-		if (c < 0x20)
-			printf("\\u%04x", c);
-		else if (c == '"' || c == '\\')
-			printf("\\%c", c);
+void fpc_out_milli(struct fpc_out *o, const char *key, uint64_t value)
+{
+	if (put_key(o, key))
+		printf("%" PRIu64 ".%03u", value / 1000, (unsigned int)(value % 1000));
+}
+
+void fpc_out_str(struct fpc_out *o, const char *key, const char *value)
+{
+	if (!put_key(o, key))
+		return;
+	putchar('"');
+	for (; *value; value++)
+		if ((unsigned char)*value < 0x20)
+			printf("\\u%04x", *value);
 		else
-			putchar(c);
-	}
+			printf("%s%c", *value == '"' || *value == '\\' ? "\\" : "", *value);
 	putchar('"');
 }
 
-/* What all of them do: @print prints JSON, text is a format. */
-#define OUT(o, key, text, print)            \
-	do {                                \
-		if ((o)->json) {            \
-			put_key(o, key);    \
-			print;              \
-		} else if (text) {          \
-			va_list ap;         \
-                                            \
-			va_start(ap, text); \
-			vprintf(text, ap);  \
-			va_end(ap);         \
-		}                           \
-	} while (0)
-
-void fpc_out_num(struct fpc_out *o, const char *key, uint64_t value,
-		 const char *text, ...)
+void fpc_out_field(struct fpc_out *o, const struct fpc_field *field, const struct fpc_attrs *attrs)
 {
-	OUT(o, key, text, printf("%" PRIu64, value));
+	char digits[FPC_NAME_MAX];
+
+	if (!fpc_have(attrs, field->attr))
+		return;
+	if (field->kind == FPC_ENUM || field->kind == FPC_STRING)
+		fpc_out_str(o, field->name, fpc_field_text(field, attrs, digits));
+	else
+		fpc_out_num(o, field->name, attrs->value[field->attr]);
 }
 
-void fpc_out_milli(struct fpc_out *o, const char *key, uint64_t value,
-		   const char *text, ...)
+void fpc_out_fields(struct fpc_out *o, const struct fpc_table *table, const struct fpc_attrs *attrs)
 {
-	OUT(o, key, text,
-	    printf("%" PRIu64 ".%03u", value / 1000,
-		   (unsigned int)(value % 1000)));
-}
-
-void fpc_out_str(struct fpc_out *o, const char *key, const char *value,
-		 const char *text, ...)
-{
-	OUT(o, key, text, put_string(value));
+	for (unsigned int i = 0; i < table->nr_fields; i++)
+		fpc_out_field(o, &table->fields[i], attrs);
 }
 
 struct fpc_size fpc_size(uint64_t bytes)
@@ -145,12 +136,15 @@ struct fpc_size fpc_size(uint64_t bytes)
 
 	/* The larger unit only when it loses little: from 10 MiB up. */
 	if (bytes >= UINT64_C(10) << 20)
-		snprintf(s.text, sizeof(s.text), "%" PRIu64 " MiB",
-			 bytes >> 20);
+		snprintf(s.text, sizeof(s.text), "%" PRIu64 " MiB", bytes >> 20);
 	else if (bytes >= 1024 || !bytes)
-		snprintf(s.text, sizeof(s.text), "%" PRIu64 " KiB",
-			 bytes >> 10);
+		snprintf(s.text, sizeof(s.text), "%" PRIu64 " KiB", bytes >> 10);
 	else
 		snprintf(s.text, sizeof(s.text), "%" PRIu64 " bytes", bytes);
 	return s;
+}
+
+struct fpc_size fpc_pages(uint64_t pages)
+{
+	return fpc_size(pages << 12);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Netlink messages to plain structures, see fpc_parse.h.
+ * Netlink messages to plain structures and back, see fpc_nl.h.
  *
  * libnl knows nothing about extended acknowledgements (extack): the attributes
  * behind NLMSG_ERROR and NLMSG_DONE are parsed here, and the errno is taken
@@ -13,9 +13,10 @@
 #include <netlink/attr.h>
 #include <netlink/errno.h>
 #include <netlink/genl/genl.h>
+#include <netlink/msg.h>
 #include <netlink/netlink.h>
 
-#include "fpc_parse.h"
+#include "fpc_nl.h"
 #include "fpctl.h"
 
 /* Which attribute of our request begins @offset bytes into it? */
@@ -24,9 +25,8 @@ static uint16_t attr_at(struct nlmsghdr *request, uint32_t offset)
 	struct nlattr *nla;
 	int rest;
 
-	nlmsg_for_each_attr(nla, request, GENL_HDRLEN,
-			    rest) if ((char *)nla - (char *)request ==
-				      (long)offset) return nla_type(nla);
+	nlmsg_for_each_attr(nla, request, GENL_HDRLEN, rest) if ((char *)nla - (char *)request ==
+								 (long)offset) return nla_type(nla);
 	return 0;
 }
 
@@ -60,22 +60,20 @@ static void parse_policy(struct nlattr *nest, struct fpc_nl_error *e)
 }
 
 /* The extack attributes from @tlvs to the end of the message @nlh. */
-static void parse_extack(struct nlmsghdr *nlh, char *tlvs,
-			 struct nlmsghdr *request, struct fpc_nl_error *e)
+static void parse_extack(struct nlmsghdr *nlh, char *tlvs, struct nlmsghdr *request,
+			 struct fpc_nl_error *e)
 {
 	struct nlattr *tb[NLMSGERR_ATTR_MAX + 1];
 	static const struct nla_policy policy[NLMSGERR_ATTR_MAX + 1] = {
 		[NLMSGERR_ATTR_MSG] = { .type = NLA_STRING },
 		[NLMSGERR_ATTR_OFFS] = { .type = NLA_U32 },
 		[NLMSGERR_ATTR_POLICY] = { .type = NLA_NESTED },
-		[NLMSGERR_ATTR_MISS_TYPE] = { .type = NLA_U32 },
 	};
 	char *end = (char *)nlh + nlh->nlmsg_len;
 
 	if (!(nlh->nlmsg_flags & NLM_F_ACK_TLVS) || tlvs > end)
 		return;
-	if (nla_parse(tb, NLMSGERR_ATTR_MAX, (struct nlattr *)tlvs, end - tlvs,
-		      policy) < 0)
+	if (nla_parse(tb, NLMSGERR_ATTR_MAX, (struct nlattr *)tlvs, end - tlvs, policy) < 0)
 		return;
 	if (tb[NLMSGERR_ATTR_MSG]) {
 		nla_strlcpy(e->text, tb[NLMSGERR_ATTR_MSG], sizeof(e->text));
@@ -83,8 +81,6 @@ static void parse_extack(struct nlmsghdr *nlh, char *tlvs,
 	}
 	if (tb[NLMSGERR_ATTR_OFFS])
 		e->attr = attr_at(request, nla_get_u32(tb[NLMSGERR_ATTR_OFFS]));
-	if (tb[NLMSGERR_ATTR_MISS_TYPE])
-		e->missing = nla_get_u32(tb[NLMSGERR_ATTR_MISS_TYPE]);
 	if (tb[NLMSGERR_ATTR_POLICY])
 		parse_policy(tb[NLMSGERR_ATTR_POLICY], e);
 }
@@ -98,8 +94,8 @@ static void parse_errno(int error, struct fpc_nl_error *e)
 	e->code = FPC_EXIT_REFUSED;
 }
 
-void fpc_parse_ack(struct nlmsghdr *nlh, struct nlmsghdr *request,
-		   struct fpc_nl_error *e)
+/* NLMSG_ERROR: an errno, our request unless the CAPPED flag says no, extack. */
+static void parse_ack(struct nlmsghdr *nlh, struct nlmsghdr *request, struct fpc_nl_error *e)
 {
 	struct nlmsgerr *err = nlmsg_data(nlh);
 	size_t skip = sizeof(*err);
@@ -109,22 +105,22 @@ void fpc_parse_ack(struct nlmsghdr *nlh, struct nlmsghdr *request,
 		return;
 	}
 	parse_errno(err->error, e);
-	/* Without the CAPPED flag our whole request stands in between. */
 	if (!(nlh->nlmsg_flags & NLM_F_CAPPED))
-		skip += NLMSG_ALIGN((uint64_t)err->msg.nlmsg_len) -
-			NLMSG_HDRLEN;
+		skip += NLMSG_ALIGN((uint64_t)err->msg.nlmsg_len) - NLMSG_HDRLEN;
 	if (skip <= (size_t)nlmsg_datalen(nlh))
 		parse_extack(nlh, (char *)err + skip, request, e);
 }
 
-/* An int, 0 or a negative errno, then extack. */
-void fpc_parse_done(struct nlmsghdr *nlh, struct nlmsghdr *request,
-		    struct fpc_nl_error *e)
+void fpc_parse_end(struct nlmsghdr *nlh, struct nlmsghdr *request, struct fpc_nl_error *e)
 {
 	char *data = nlmsg_data(nlh);
 	int error;
 
-	/* The end of the answer to a request that was no dump has none. */
+	if (nlh->nlmsg_type == NLMSG_ERROR) {
+		parse_ack(nlh, request, e);
+		return;
+	}
+	/* NLMSG_DONE: an errno and extack, or nothing if it was no dump. */
 	if (nlmsg_datalen(nlh) < (int)sizeof(error))
 		return;
 	memcpy(&error, data, sizeof(error));
@@ -132,64 +128,41 @@ void fpc_parse_done(struct nlmsghdr *nlh, struct nlmsghdr *request,
 	parse_extack(nlh, data + NLMSG_ALIGN(sizeof(error)), request, e);
 }
 
-/* The widths that we expect; what we do not know is skipped. */
-static uint16_t policy_type(enum fpc_kind kind)
+/* An attribute of the width that we expect. */
+static int parse_one(const struct fpc_field *f, struct nlattr *nla, struct fpc_attrs *attrs)
 {
-	switch (kind) {
-	case FPC_U64:
-		return NLA_U64;
-	case FPC_STRING:
-	case FPC_BYTES:
-		return NLA_UNSPEC;
-	default:
-		return NLA_U32;
-	}
-}
+	bool is_data = f->kind == FPC_STRING || f->kind == FPC_BYTES;
+	int len = nla_len(nla), width = f->kind == FPC_U64 ? 8 : 4;
 
-static int parse_one(const struct fpc_field *f, struct nlattr *nla,
-		     struct fpc_attrs *attrs)
-{
-	unsigned int len = nla_len(nla);
-
-	switch (f->kind) {
-	case FPC_U64:
-		fpc_put(attrs, f->attr, nla_get_u64(nla));
+	if (!is_data) {
+		if (len < width)
+			return -NLE_MSG_TOOSHORT;
+		fpc_put(attrs, f->attr, width == 8 ? nla_get_u64(nla) : nla_get_u32(nla));
 		return 0;
-	case FPC_STRING: /* with a NUL or without */
+	}
+	if (f->kind == FPC_STRING) /* with a NUL or without */
 		len = strnlen(nla_data(nla), len);
-		if (!fpc_put_data(attrs, f->attr, nla_data(nla), len))
-			return -NLE_MSG_TOOSHORT;
+	if (!fpc_put_data(attrs, f->attr, nla_data(nla), len))
+		return -NLE_MSG_TOOSHORT;
+	if (f->kind == FPC_STRING)
 		one_line(attrs->data + attrs->where[f->attr]);
-		return 0;
-	case FPC_BYTES:
-		if (!fpc_put_data(attrs, f->attr, nla_data(nla), len))
-			return -NLE_MSG_TOOSHORT;
-		return 0;
-	default:
-		fpc_put(attrs, f->attr, nla_get_u32(nla));
-		return 0;
-	}
+	return 0;
 }
 
-int fpc_parse_attrs(struct nlmsghdr *nlh, const struct fpc_table *table,
-		    struct fpc_attrs *attrs)
+int fpc_parse_attrs(struct nlmsghdr *nlh, const struct fpc_table *table, struct fpc_attrs *attrs)
 {
-	struct nla_policy policy[FPC_ATTRS] = { 0 };
 	struct nlattr *tb[FPC_ATTRS];
 	int rc;
 
-	attrs->have = 0;
-	attrs->used = 0;
-	for (unsigned int i = 0; i < table->nr_fields; i++)
-		policy[table->fields[i].attr].type =
-			policy_type(table->fields[i].kind);
+	attrs->have = attrs->used = 0;
+	memset(attrs->value, 0, sizeof(attrs->value));
 	if (!genlmsg_valid_hdr(nlh, 0))
 		return -NLE_MSG_TOOSHORT;
-	rc = genlmsg_parse(nlh, 0, tb, FPC_ATTRS - 1, policy);
+	rc = genlmsg_parse(nlh, 0, tb, FPC_ATTRS - 1, NULL);
 	for (unsigned int i = 0; !rc && i < table->nr_fields; i++) {
 		const struct fpc_field *f = &table->fields[i];
 
-		if (tb[f->attr])
+		if (tb[f->attr]) /* what we do not know is skipped */
 			rc = parse_one(f, tb[f->attr], attrs);
 	}
 	return rc;
@@ -206,8 +179,7 @@ int fpc_build_attrs(struct nl_msg *msg, const struct fpc_table *table,
 		if (!fpc_have(attrs, f->attr))
 			continue;
 		if (f->kind == FPC_STRING)
-			rc = nla_put_string(msg, f->attr,
-					    fpc_data(attrs, f->attr));
+			rc = nla_put_string(msg, f->attr, fpc_data(attrs, f->attr));
 		else
 			rc = nla_put_u32(msg, f->attr, attrs->value[f->attr]);
 	}

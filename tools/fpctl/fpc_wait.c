@@ -8,6 +8,7 @@
  * -n 1" ends with head, not with the event after.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,14 +17,17 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <linux/cfph.h>
+
+#include "fpc_ask.h"
 #include "fpc_wait.h"
-#include "fpctl.h"
 
 #define NS_PER_MS 1000000
 
 static int signals = -1;
 
-bool fpc_wait_begin(void)
+/* To be called before the first datum is asked for. */
+static bool begin(void)
 {
 	sigset_t set;
 
@@ -36,7 +40,7 @@ bool fpc_wait_begin(void)
 	return signals >= 0;
 }
 
-void fpc_wait_end(void)
+static void end(void)
 {
 	close(signals);
 	signals = -1;
@@ -79,9 +83,7 @@ enum fpc_wait fpc_wait(int fd, uint64_t deadline_ns)
 		if (n < 0 && errno != EINTR)
 			return FPC_WAIT_STOP;
 		if (n > 0)
-			return fds[0].revents || fds[1].revents
-				       ? FPC_WAIT_STOP
-				       : FPC_WAIT_READY;
+			return fds[0].revents || fds[1].revents ? FPC_WAIT_STOP : FPC_WAIT_READY;
 	} while (n < 0 || ms < 0 || timeout(deadline_ns) > 0);
 	return FPC_WAIT_TIME;
 }
@@ -99,4 +101,85 @@ bool fpc_wait_flush(void)
 		clearerr(stdout);
 	}
 	return false;
+}
+
+int fpc_wait_seconds(const char *cmd, const char *option, const char *word, unsigned int min_ms,
+		     uint64_t *ns)
+{
+	static const unsigned int scale[] = { 1000, 100, 10, 1 };
+	uint64_t s = 0, ms = 0;
+	int digits = 0, read = 0;
+
+	/* %n: what has been read by then; scanf() itself would take a sign. */
+	if (word[0] >= '0' && word[0] <= '9')
+		sscanf(word, "%9" SCNu64 "%n", &s, &read);
+	if (word[read] == '.' && word[read + 1] >= '0' && word[read + 1] <= '9') {
+		read++;
+		sscanf(word + read, "%3" SCNu64 "%n", &ms, &digits);
+	}
+	ms = s * 1000 + ms * scale[digits];
+	if (!read || word[read + digits] || ms > 86400000 || ms < min_ms)
+		return fpc_fail(FPC_EXIT_USAGE, "%s --%s %s: not a number of seconds, %s..86400",
+				cmd, option, word, min_ms ? "0.1" : "0");
+	*ns = ms * NS_PER_MS;
+	return FPC_EXIT_OK;
+}
+
+int fpc_events(const struct fpc_ctx *ctx, const char *cmd,
+	       int (*loop)(const struct fpc_ctx *ctx, struct fpc_nl *events, void *arg), void *arg)
+{
+	struct fpc_nl *events;
+	struct fpc_nl_error e;
+	int rc;
+
+	if (!begin())
+		return fpc_fail(FPC_EXIT_LOST, "%s: cannot wait for signals", cmd);
+	if (fpc_nl_open(&events, CFPH_FAMILY_NAME, ctx->opt['d'], &e) ||
+	    fpc_nl_join(events, CFPH_FAMILY_NAME, CFPH_MCGRP_MONITOR, &e))
+		rc = fpc_fail_kernel(cmd, NULL, &e);
+	else
+		rc = loop(ctx, events, arg);
+	fpc_nl_close(events);
+	end();
+	return rc;
+}
+
+/* Between two times: a terminal begins again at its top. */
+static void separate(const struct fpc_ctx *ctx, bool first)
+{
+	if (ctx->json)
+		return;
+	if (isatty(STDOUT_FILENO))
+		fputs("\033[H\033[2J", stdout);
+	else if (!first)
+		putchar('\n');
+}
+
+int fpc_watch(const struct fpc_ctx *ctx, const char *cmd,
+	      int (*once)(const struct fpc_ctx *ctx, void *arg), void *arg)
+{
+	uint64_t period, now, next = fpc_wait_clock();
+	int rc;
+
+	if (!ctx->opt['w'])
+		return once(ctx, arg);
+	if (fpc_wait_seconds(cmd, "watch", ctx->opt['w'], 100, &period))
+		return FPC_EXIT_USAGE;
+	if (!begin())
+		return fpc_fail(FPC_EXIT_LOST, "%s: cannot wait for signals", cmd);
+	for (bool first = true;; first = false) {
+		separate(ctx, first);
+		rc = once(ctx, arg);
+		if (rc || !fpc_wait_flush())
+			break; /* main() reports what matters */
+		/* The period is kept, unless we have slept through some. */
+		now = fpc_wait_clock();
+		next += period;
+		if (next < now)
+			next = now + period;
+		if (fpc_wait(-1, next) == FPC_WAIT_STOP)
+			break;
+	}
+	end();
+	return rc;
 }

@@ -2,308 +2,250 @@
 /*
  * fpctl: control continuous free-page hinting (cfph) of this guest kernel.
  *
- * This file owns the global options, the command table (usage, help and
- * completion are printed from it), and the one place where a failure becomes
- * a line on stderr.  It knows no attribute and no netlink.
+ * This file owns the table of commands; main(), help and completion go by it.
  */
 #include <errno.h>
-#include <getopt.h>
-#include <inttypes.h>
-#include <stdarg.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <linux/cfph.h>
 
-#include "fpctl.h"
+#include "fpc_args.h"
+#include "fpc_ask.h"
+#include "fpc_opts.h"
 
 #ifndef FPCTL_VERSION
 #define FPCTL_VERSION "unknown"
 #endif
 
-const struct fpc_cmd fpc_cmds[] = {
-	{ .name = "show",
-	  .args = "",
-	  .summary = "Print the state of the map and the tunables",
-	  .run = cmd_show,
-	  .describe = cmd_show_describe },
-	{ .name = "stats",
-	  .args = "[zone | --watch SECONDS]",
-	  .summary = "Print the counters, or the memory zones",
-	  .run = cmd_stats,
-	  .describe = cmd_stats_describe,
-	  .complete = cmd_stats_complete },
-	{ .name = "set",
-	  .args = "KEY VALUE ...",
-	  .summary = "Change tunables",
-	  .run = cmd_set,
-	  .describe = cmd_set_describe,
-	  .complete = cmd_set_complete },
-	{ .name = "start",
-	  .args = "",
-	  .summary = "Keep the map: the same as set enable on",
-	  .run = cmd_start },
-	{ .name = "stop",
-	  .args = "",
-	  .summary = "Drop the map: the same as set enable off",
-	  .run = cmd_stop },
-	{ .name = "monitor",
-	  .args = "",
-	  .summary = "Print events as they happen",
-	  .run = cmd_monitor,
-	  .describe = cmd_monitor_describe },
-	{ .name = "map",
-	  .args = "[--raw FILE]",
-	  .summary = "Print a picture of the free memory",
-	  .run = cmd_map,
-	  .describe = cmd_map_describe,
-	  .complete = cmd_map_complete },
-	{ .name = "save",
-	  .args = "[FILE]",
-	  .summary = "Write the tunables to a file",
-	  .run = cmd_save,
-	  .describe = cmd_save_describe,
-	  .complete = cmd_save_complete },
-	{ .name = "restore",
-	  .args = "[FILE]",
-	  .summary = "Set the tunables that a file has",
-	  .run = cmd_restore,
-	  .describe = cmd_save_describe,
-	  .complete = cmd_save_complete },
-	{ .name = "help",
-	  .args = "[COMMAND]",
-	  .summary = "Explain fpctl or one of its commands",
-	  .run = cmd_help,
-	  .complete = cmd_help_complete },
+/* --- what "help COMMAND" lists --------------------------------------------- */
+
+/* All fields of a table, those that can be set, or the names that a field has. */
+static void list(const struct fpc_table *t, uint16_t attr)
+{
+	const struct fpc_field *f = fpc_field_by_attr(t, attr);
+
+	for (unsigned int i = 0; f && i < f->nr_choices; i++)
+		printf("  %-18s %s\n", f->choices[i].name, f->choices[i].doc);
+	for (unsigned int i = 0; !f && i < t->nr_fields; i++)
+		printf("  %-18s %s\n", t->fields[i].name, t->fields[i].doc);
+}
+
+static void list_tunables(void)
+{
+	const struct fpc_table *t = &fpc_status_table;
+	char range[128];
+
+	for (unsigned int i = 0; i < t->nr_fields; i++) {
+		const struct fpc_field *f = &t->fields[i];
+
+		if (!f->settable)
+			continue;
+		fpc_field_range(f, range, sizeof(range));
+		printf("\n  %s (%s)\n      %s\n", f->name, range, f->doc);
+		if (f->kind == FPC_ENUM) /* a switch explains itself */
+			list(t, f->attr);
+	}
+}
+
+/* A candidate that stands for the names of files, see completion/. */
+static const char *file_names(unsigned int i)
+{
+	return i ? NULL : ":file";
+}
+
+/* --- the table ------------------------------------------------------------- */
+
+static fpc_run help;
+static fpc_names cmd_names;
+
+/* clang-format off */
+#define TEXT_SET \
+	"All tunables given are changed, or none; this needs CAP_SYS_ADMIN.\n" \
+	"\"KEY=VALUE\" is the same as \"KEY VALUE\", and keys can be cut short."
+#define TEXT_FILE \
+	"The file has one \"key = value\" a line; '#' and ';' begin a comment.\n" \
+	"Without FILE it is /etc/fpctl.conf; \"-\" is the standard output or input.\n"
+
+static const struct cmd {
+	const char *name;
+	fpc_run *run;
+	const char *args; /* for usage */
+	int max_args;
+	fpc_names *first; /* candidates for the first of them; for set for all */
+	const char *opts; /* the letters of those that it takes */
+	const char *summary, *text; /* @text: what help says beyond it */
+	const struct fpc_table *table; /* and lists: the choices of @attr, or the fields */
+	uint16_t attr;
+} cmds[] = {
+	{ "show", cmd_show, "", 0, NULL, "jptd",
+	  "Print the state of the map and the tunables",
+	  .text = "With the reason, if it is off:",
+	  .table = &fpc_status_table, .attr = CFPH_A_REASON },
+	{ "get", cmd_get, "KEY", 1, fpc_status_names, "jpd",
+	  "Print one of these alone, for scripts",
+	  .text = "The value as set takes it, or an object with one key:",
+	  .table = &fpc_status_table },
+	{ "stats", cmd_stats, "[zone]", 1, fpc_part_names, "jptwd",
+	  "Print the counters, or the memory zones",
+	  .text = "With --watch, again every so many seconds with what has been added per\n"
+		  "second, until it is interrupted.  With zone, the pages of each memory\n"
+		  "zone instead.\n\n"
+		  "Counted since boot; the times are of the newest scan and pass:",
+	  .table = &fpc_stats_table },
+	{ "set", cmd_set, "KEY VALUE ...", INT_MAX, fpc_key_names, "d",
+	  "Change tunables", .text = TEXT_SET },
+	{ "reset", cmd_reset, "[KEY ...]", INT_MAX, fpc_key_names, "d",
+	  "Set tunables to their defaults, all without KEY", .text = TEXT_SET },
+	{ "start", cmd_start, "", 0, NULL, "d",
+	  "Keep the map: the same as set enable on", .text = NULL },
+	{ "stop", cmd_stop, "", 0, NULL, "d",
+	  "Drop the map: the same as set enable off", .text = NULL },
+	{ "wait", cmd_wait, "[STATE]", 1, fpc_state_names, "Td",
+	  "Wait until the map is ready, or has another state",
+	  .text = "Exit status 5 says that it has not when the time was up, or when wait was\n"
+		  "interrupted.  State:",
+	  .table = &fpc_status_table, .attr = CFPH_A_STATE },
+	{ "monitor", cmd_monitor, "", 0, NULL, "jptd",
+	  "Print events as they happen",
+	  .text = "One line for each event until it is interrupted; -t says when.\n"
+		  "Exit status 4 says that some were lost on the way.\n\n"
+		  "  now                the state at the beginning, and after a loss",
+	  .table = &fpc_event_table, .attr = CFPH_A_EVENT_EVENT },
+	{ "map", cmd_map, "", 0, NULL, "jptrd",
+	  "Print a picture of the free memory",
+	  .text = "For each NUMA node: how much is free, the free blocks by their order\n"
+		  "(2^n pages of 4 KiB), and a picture in the order of the addresses.  The\n"
+		  "largest run is looked for in each 128 MiB.  Fragmentation is the part of\n"
+		  "the free memory that is in blocks smaller than 2 MiB.  --raw writes the\n"
+		  "bits, bit n % 8 of byte n / 8 for page n.  This needs CAP_SYS_ADMIN." },
+	{ "save", cmd_save, "[FILE]", 1, file_names, "d",
+	  "Write the tunables that are not at their defaults to a file", .text = TEXT_FILE },
+	{ "restore", cmd_restore, "[FILE]", 1, file_names, "ld",
+	  "Set the tunables that a file has",
+	  .text = TEXT_FILE "All of them or none; with --lenient what can be set." },
+	{ "help", help, "[COMMAND]", 1, cmd_names, "",
+	  "Explain fpctl or one of its commands", .text = NULL },
 };
-const unsigned int fpc_nr_cmds = ARRAY_SIZE(fpc_cmds);
+/* clang-format on */
 
-/* Not in the usage: what bash completion asks, see completion/fpctl.bash. */
-#define OPT_COMPLETE 256
-
-static const struct option options[] = {
-	{ "json", no_argument, NULL, 'j' },
-	{ "pretty", no_argument, NULL, 'p' },
-	{ "time", no_argument, NULL, 't' },
-	{ "debug", no_argument, NULL, 'd' },
-	{ "version", no_argument, NULL, 'V' },
-	{ "help", no_argument, NULL, 'h' },
-	{ "complete", no_argument, NULL, OPT_COMPLETE },
-	{ 0 },
-};
-
-const struct fpc_cmd *fpc_cmd_find(const char *name)
+static const char *cmd_names(unsigned int i)
 {
-	for (unsigned int i = 0; i < fpc_nr_cmds; i++)
-		if (!strcmp(fpc_cmds[i].name, name))
-			return &fpc_cmds[i];
-	return NULL;
+	return i < ARRAY_SIZE(cmds) ? cmds[i].name : NULL;
 }
 
-int fpc_fail(enum fpc_exit code, const char *fmt, ...)
-{
-	va_list ap;
+/* --- help: it needs no kernel ---------------------------------------------- */
 
-	fputs("fpctl: ", stderr);
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
-	fputc('\n', stderr);
-	return code;
+static int help_cmd(const struct cmd *cmd)
+{
+	printf("Usage: fpctl %s%s%s%s\n\n%s.\n", cmd->name, cmd->opts[0] ? " [OPTION...]" : "",
+	       cmd->args[0] ? " " : "", cmd->args, cmd->summary);
+	if (cmd->text)
+		printf("\n%s\n", cmd->text);
+	if (cmd->table)
+		list(cmd->table, cmd->attr);
+	else if (cmd->first == fpc_key_names)
+		list_tunables();
+	puts("\nOptions:");
+	fpc_opts_list(cmd->opts, true);
+	return FPC_EXIT_OK;
 }
 
-/* The kernel's range if it told us, else the one that we know. */
-static void range_text(const struct fpc_field *field,
-		       const struct fpc_nl_error *e, char *buf, size_t n)
+static int help(const struct fpc_ctx *ctx)
 {
-	if (field && field->nr_choices)
-		snprintf(buf, n, "not known to this kernel");
-	else if (e->range)
-		snprintf(buf, n, "out of range, %" PRIu64 "..%" PRIu64, e->min,
-			 e->max);
-	else if (field && field->max)
-		snprintf(buf, n, "out of range, %" PRIu32 "..%" PRIu32,
-			 field->min, field->max);
-	else
-		snprintf(buf, n, "out of range");
-}
+	int i;
 
-/**
- * fpc_fail_kernel - word what came of a request
- * @what: the request, as the user knows it
- * @field: the attribute that the kernel blames, NULL if none
- * @e: what came of it
- *
- * Return: e->code; with 0 nothing is printed unless the kernel warned.
- */
-int fpc_fail_kernel(const char *what, const struct fpc_field *field,
-		    const struct fpc_nl_error *e)
-{
-	const char *kernel = e->text[0] ? e->text : strerror(e->err);
-	char why[96];
-
-	if (!e->code) {
-		if (e->text[0])
-			fpc_fail(0, "%s: done, but: %s", what, e->text);
-		return FPC_EXIT_OK;
+	if (ctx->argc) {
+		i = fpc_choose("help", "command", cmd_names, ctx->argv[0], false);
+		return i < 0 ? FPC_EXIT_USAGE : help_cmd(&cmds[i]);
 	}
-	if (e->code == FPC_EXIT_ABSENT)
-		return fpc_fail(
-			e->code,
-			"%s: this kernel has no cfph (CONFIG_CFPH), or this is not the initial network namespace",
-			what);
-	if (!e->err)
-		return fpc_fail(e->code, "%s: netlink: %s", what, e->text);
-
-	if (e->err == ERANGE)
-		range_text(field, e, why, sizeof(why));
-	else if (e->err == EPERM && !e->text[0])
-		snprintf(why, sizeof(why),
-			 "needs CAP_SYS_ADMIN in the initial user namespace");
-	else if (e->err == EOPNOTSUPP && !e->text[0])
-		snprintf(why, sizeof(why), "this kernel is too old for that");
-	else if (e->text[0])
-		snprintf(why, sizeof(why), "%s", strerror(e->err));
-	else
-		return fpc_fail(e->code, "%s: %s", what, kernel);
-	return fpc_fail(e->code, "%s: %s (kernel: %s)", what, why, kernel);
+	puts("Usage: fpctl [OPTION...] [COMMAND] [WORD...]\n\n"
+	     "Continuous free-page hinting of this guest, for live migration.\n\n"
+	     "Commands (default: show), which can be cut short:");
+	for (unsigned int n = 0; n < ARRAY_SIZE(cmds); n++)
+		printf("  %-8s %-14s %s\n", cmds[n].name, cmds[n].args, cmds[n].summary);
+	puts("\nOptions, before the command or behind it:");
+	fpc_opts_list(NULL, true);
+	puts("\nExit status: 0 done, 1 usage, 2 refused by the kernel, 3 the kernel has\n"
+	     "no cfph, 4 a file or data could not be had, 5 not in time.  See fpctl(8).");
+	return FPC_EXIT_OK;
 }
 
-int fpc_no_args(const struct fpc_cmd *cmd, int argc, char **argv)
-{
-	if (!argc)
-		return FPC_EXIT_OK;
-	return fpc_fail(
-		FPC_EXIT_USAGE, "%s: unexpected \"%s\"%s", cmd->name, argv[0],
-		argv[0][0] == '-' ? " (options come before the command)" : "");
-}
-
-int fpc_get(const struct fpc_ctx *ctx, const char *what, uint8_t command,
-	    const struct fpc_table *table, struct fpc_attrs *reply)
-{
-	struct fpc_nl_error e;
-	struct fpc_nl *nl;
-
-	if (!fpc_nl_open(&nl, CFPH_FAMILY_NAME, ctx->debug, &e)) {
-		fpc_nl_do(nl, command, table, NULL, reply, &e);
-		fpc_nl_close(nl);
-	}
-	return fpc_fail_kernel(what, NULL, &e);
-}
-
-int fpc_list(const struct fpc_ctx *ctx, const char *what, uint8_t command,
-	     const struct fpc_table *table,
-	     void (*each)(const struct fpc_attrs *reply, void *arg), void *arg)
-{
-	struct fpc_nl_error e;
-	struct fpc_nl *nl;
-
-	if (!fpc_nl_open(&nl, CFPH_FAMILY_NAME, ctx->debug, &e)) {
-		fpc_nl_dump(nl, command, table, NULL, each, arg, &e);
-		fpc_nl_close(nl);
-	}
-	return fpc_fail_kernel(what, NULL, &e);
-}
+/* --- completion ------------------------------------------------------------ */
 
 /* @argv: the words typed so far, the last one not yet finished. */
 static int complete(int argc, char **argv)
 {
-	const struct fpc_cmd *cmd;
-	int i = 0;
+	const char *last = argc ? argv[argc - 1] : "", *wants = NULL;
+	const struct cmd *cmd = NULL;
+	int words = 0, i;
 
-	if (argc && !strcmp(argv[0], "--"))
-		argc--, argv++;
-	while (i < argc - 1 && argv[i][0] == '-')
-		i++;
-	if (i < argc - 1) {
-		cmd = fpc_cmd_find(argv[i]);
-		if (cmd && cmd->complete)
-			cmd->complete(argc - i - 2, argv + i + 1);
-		return FPC_EXIT_OK;
+	for (i = 0; i < argc - 1; i++) {
+		if (wants)
+			wants = NULL; /* here it is */
+		else if (argv[i][0] == '-')
+			wants = fpc_opts_wants(argv[i]);
+		else
+			argv[words++] = argv[i];
 	}
-	if (argc && argv[argc - 1][0] == '-') {
-		for (i = 0; options[i].name; i++)
-			if (options[i].val != OPT_COMPLETE)
-				printf("--%s\n", options[i].name);
-		return FPC_EXIT_OK;
-	}
-	for (i = 0; i < (int)fpc_nr_cmds; i++)
-		puts(fpc_cmds[i].name);
+	i = words ? fpc_pick(cmd_names, argv[0], false) : FPC_NONE;
+	if (i >= 0)
+		cmd = &cmds[i];
+	if (wants && !strcmp(wants, "FILE"))
+		fpc_print_names(file_names);
+	else if (!wants && last[0] == '-')
+		fpc_opts_list(cmd ? cmd->opts : NULL, false);
+	else if (!wants && !words)
+		fpc_print_names(cmd_names);
+	else if (!wants && cmd && cmd->run == cmd_set)
+		fpc_args_complete(words - 1, argv + 1);
+	else if (!wants && cmd && cmd->first && words <= cmd->max_args)
+		fpc_print_names(cmd->first);
 	return FPC_EXIT_OK;
 }
 
-static int run(const struct fpc_ctx *ctx, int argc, char **argv)
-{
-	const char *name = argc ? argv[0] : "show";
-	const struct fpc_cmd *cmd = fpc_cmd_find(name);
+/* --- main ------------------------------------------------------------------ */
 
-	if (!cmd)
-		return fpc_fail(FPC_EXIT_USAGE,
-				"%s: no such command, see \"fpctl help\"",
-				name);
-	if (argc)
-		argc--, argv++;
-	if (argc == 1 &&
-	    (!strcmp(argv[0], "-h") || !strcmp(argv[0], "--help"))) {
-		fpc_help_cmd(cmd);
+static int run(int argc, char **argv)
+{
+	const struct cmd *cmd = &cmds[0];
+	struct fpc_ctx ctx = { 0 };
+	int i;
+
+	if (fpc_opts_parse(argc, argv, &ctx))
+		return FPC_EXIT_USAGE;
+	if (ctx.opt[FPC_OPT_COMPLETE])
+		return complete(ctx.argc, ctx.argv);
+	if (ctx.opt['V']) {
+		puts("fpctl " FPCTL_VERSION);
 		return FPC_EXIT_OK;
 	}
-	return cmd->run(ctx, cmd, argc, argv);
-}
-
-/* getopt names a bad short option, and points behind a bad long one. */
-static int bad_option(const char *word)
-{
-	char letter[] = { '-', (char)optopt, '\0' };
-	bool is_short = optopt > 0 && optopt < OPT_COMPLETE;
-
-	return fpc_fail(FPC_EXIT_USAGE, "%s: bad option, see \"fpctl help\"",
-			is_short ? letter : word);
-}
-
-static int parse(int argc, char **argv)
-{
-	struct fpc_ctx ctx = { 0 };
-	int opt;
-
-	opterr = 0; /* one line, in our words */
-	/* '+': stop at the command, what follows is the command's. */
-	while ((opt = getopt_long(argc, argv, "+jptdVh", options, NULL)) >= 0) {
-		switch (opt) {
-		case 'p':
-			ctx.pretty = true;
-			/* fallthrough */
-		case 'j':
-			ctx.json = true;
-			break;
-		case 't':
-			ctx.time = true;
-			break;
-		case 'd':
-			ctx.debug = true;
-			break;
-		case 'V':
-			puts("fpctl " FPCTL_VERSION);
-			return FPC_EXIT_OK;
-		case 'h':
-			fpc_help_all();
-			return FPC_EXIT_OK;
-		case OPT_COMPLETE:
-			return complete(argc - optind, argv + optind);
-		default:
-			return bad_option(argv[optind - 1]);
-		}
+	if (ctx.opt['h'] && !ctx.argc)
+		return help(&ctx);
+	if (ctx.argc) {
+		i = fpc_choose("", "command", cmd_names, ctx.argv[0], false);
+		if (i < 0)
+			return FPC_EXIT_USAGE;
+		cmd = &cmds[i];
+		ctx.argc--, ctx.argv++;
 	}
-	return run(&ctx, argc - optind, argv + optind);
+	if (ctx.opt['h'])
+		return help_cmd(cmd);
+	if (fpc_opts_refuse(&ctx, cmd->name, cmd->opts))
+		return FPC_EXIT_USAGE;
+	if (ctx.argc > cmd->max_args)
+		return fpc_fail(FPC_EXIT_USAGE, "%s: unexpected \"%s\"", cmd->name,
+				ctx.argv[cmd->max_args]);
+	return cmd->run(&ctx);
 }
 
 int main(int argc, char **argv)
 {
-	int rc = parse(argc, argv);
+	int rc = run(argc, argv);
 
 	/* A full disk or a closed stdout must not look like success. */
 	if ((fflush(stdout) || ferror(stdout)) && !rc)
-		rc = fpc_fail(FPC_EXIT_LOST, "cannot write the output: %s",
-			      strerror(errno));
+		rc = fpc_fail(FPC_EXIT_LOST, "cannot write the output: %s", strerror(errno));
 	return rc;
 }

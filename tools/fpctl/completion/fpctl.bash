@@ -3,14 +3,19 @@
 
 _fpctl()
 {
-	local words
+	local word=$2 words=() candidates
 
-	words=$("$1" --complete -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
-	if [ "$words" = ":file" ]; then
+	# bash takes KEY=VALUE and --option=VALUE for three words, the tool for two.
+	for candidates in "${COMP_WORDS[@]:1:COMP_CWORD - 1}"; do
+		[ "$candidates" = "=" ] || words+=("$candidates")
+	done
+	[ "$word" = "=" ] && word=
+	candidates=$("$1" --complete -- "${words[@]}" "$word" 2>/dev/null)
+	if [ "$candidates" = ":file" ]; then
 		compopt -o filenames 2>/dev/null
-		mapfile -t COMPREPLY < <(compgen -f -- "$2")
+		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 	else
-		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$2")
+		mapfile -t COMPREPLY < <(compgen -W "$candidates" -- "$word")
 	fi
 }
 complete -F _fpctl fpctl

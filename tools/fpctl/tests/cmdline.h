@@ -13,7 +13,7 @@
 
 /* kernels.c */
 extern const struct fpc_attrs ready, migrating, off, future, scanning, tuned;
-extern const struct fpc_attrs counters;
+extern const struct fpc_attrs counters, defaults;
 extern const struct fpc_attrs zones[], leaves[];
 extern const unsigned int nr_zones, nr_leaves;
 extern const struct fake_event a_migration[], a_loss[], no_events[];

@@ -54,8 +54,7 @@ int __wrap_poll(struct pollfd *fds, nfds_t n, int ms)
 
 /* --- fpc_nl.h -------------------------------------------------------------- */
 
-int fpc_nl_open(struct fpc_nl **nl, const char *family, bool debug,
-		struct fpc_nl_error *e)
+int fpc_nl_open(struct fpc_nl **nl, const char *family, bool debug, struct fpc_nl_error *e)
 {
 	(void)debug;
 	*nl = NULL;
@@ -79,13 +78,13 @@ void fpc_nl_close(struct fpc_nl *nl)
 	free(nl);
 }
 
-static void record(const struct fpc_nl *nl, uint8_t command,
-		   const struct fpc_table *table,
+static void record(const struct fpc_nl *nl, uint8_t command, const struct fpc_table *table,
 		   const struct fpc_attrs *request)
 {
 	static const char *const names[] = {
 		[CFPH_CMD_GET] = "get",
 		[CFPH_CMD_SET] = "set",
+		[CFPH_CMD_DEFAULTS_GET] = "defaults-get",
 		[CFPH_CMD_STATS_GET] = "stats-get",
 		[CFPH_CMD_ZONE_GET] = "zone-get",
 		[CFPH_CMD_MAP_GET] = "map-get",
@@ -101,11 +100,9 @@ static void record(const struct fpc_nl *nl, uint8_t command,
 		if (!fpc_have(request, f->attr))
 			continue;
 		if (f->kind == FPC_STRING)
-			dprintf(fake_nl.sent_fd, " %s=%s", f->name,
-				fpc_data(request, f->attr));
+			dprintf(fake_nl.sent_fd, " %s=%s", f->name, fpc_data(request, f->attr));
 		else
-			dprintf(fake_nl.sent_fd, " %s=%" PRIu64, f->name,
-				request->value[f->attr]);
+			dprintf(fake_nl.sent_fd, " %s=%" PRIu64, f->name, request->value[f->attr]);
 	}
 	dprintf(fake_nl.sent_fd, "\n");
 }
@@ -122,42 +119,44 @@ static void grow(struct fpc_attrs *stats)
 		raise(SIGTERM);
 }
 
-int fpc_nl_do(struct fpc_nl *nl, uint8_t command, const struct fpc_table *table,
-	      const struct fpc_attrs *request, struct fpc_attrs *reply,
-	      struct fpc_nl_error *e)
+static int list(bool zone, fpc_each *each, void *arg)
 {
-	record(nl, command, table, request);
-	*e = fake_nl.answer;
-	if (e->code || !reply)
-		return e->code;
-	*reply = command == CFPH_CMD_GET ? *fake_nl.status : *fake_nl.stats;
-	if (command == CFPH_CMD_STATS_GET)
-		grow(reply);
-	return 0;
-}
-
-int fpc_nl_dump(struct fpc_nl *nl, uint8_t command,
-		const struct fpc_table *table, const struct fpc_attrs *request,
-		void (*each)(const struct fpc_attrs *reply, void *arg),
-		void *arg, struct fpc_nl_error *e)
-{
-	bool zone = command == CFPH_CMD_ZONE_GET;
 	const struct fpc_attrs *list = zone ? fake_nl.zones : fake_nl.leaves;
 	unsigned int nr = zone ? fake_nl.nr_zones : fake_nl.nr_leaves;
 
-	record(nl, command, table, request);
-	*e = fake_nl.answer;
 	/* The kernel may fail after it has sent a part. */
-	for (unsigned int i = 0; i < (e->code ? 1 : nr); i++)
+	for (unsigned int i = 0; i < (fake_nl.answer.code ? 1 : nr); i++)
 		each(&list[i], arg);
-	return e->code;
+	return fake_nl.answer.code;
 }
 
-int fpc_nl_join(struct fpc_nl *nl, const char *family, const char *group,
-		struct fpc_nl_error *e)
+int fpc_nl_ask(struct fpc_nl *nl, uint8_t command, bool is_list, const struct fpc_table *table,
+	       const struct fpc_attrs *request, fpc_each *each, void *arg, struct fpc_nl_error *e)
+{
+	struct fpc_attrs reply;
+
+	record(nl, command, table, request);
+	*e = fake_nl.answer;
+	if (is_list)
+		return list(command == CFPH_CMD_ZONE_GET, each, arg);
+	if (e->attr && !(request && fpc_have(request, e->attr)))
+		*e = (struct fpc_nl_error){ 0 };
+	if (e->code || !each)
+		return e->code;
+	reply = command == CFPH_CMD_GET		? *fake_nl.status
+		: command == CFPH_CMD_STATS_GET ? *fake_nl.stats
+						: *fake_nl.defaults;
+	if (command == CFPH_CMD_STATS_GET)
+		grow(&reply);
+	each(&reply, arg);
+	return 0;
+}
+
+int fpc_nl_join(struct fpc_nl *nl, const char *family, const char *group, struct fpc_nl_error *e)
 {
 	*e = (struct fpc_nl_error){ 0 };
-	nl->fd = eventfd(!fake_nl.forever, EFD_CLOEXEC); /* readable */
+	/* Readable, if there is something to read. */
+	nl->fd = eventfd(!fake_nl.forever && !fake_nl.events->end, EFD_CLOEXEC);
 	if (fake_nl.sent_fd >= 0)
 		dprintf(fake_nl.sent_fd, "%s join %s\n", family, group);
 	return 0;
@@ -168,9 +167,8 @@ int fpc_nl_fd(const struct fpc_nl *nl)
 	return nl->fd;
 }
 
-int fpc_nl_events(struct fpc_nl *nl, const struct fpc_table *table,
-		  void (*each)(const struct fpc_attrs *event, void *arg),
-		  void *arg, struct fpc_nl_error *e)
+int fpc_nl_events(struct fpc_nl *nl, const struct fpc_table *table, fpc_each *each, void *arg,
+		  struct fpc_nl_error *e)
 {
 	static unsigned int next;
 	const struct fake_event *now = &fake_nl.events[next];

@@ -10,6 +10,7 @@
 #ifndef FAKE_NL_H
 #define FAKE_NL_H
 
+#include "fpc_nl.h"
 #include "fpctl.h"
 
 /* What one look at the events brings. */
@@ -21,10 +22,11 @@ struct fake_event {
 
 struct fake_nl {
 	/* What it answers. */
-	const struct fpc_attrs *status, *stats, *zones, *leaves;
+	const struct fpc_attrs *status, *defaults, *stats, *zones, *leaves;
 	unsigned int nr_zones, nr_leaves;
 	const struct fake_event *events;
-	struct fpc_nl_error open, answer; /* how it fails, or warns */
+	/* How it fails, or warns; if that blames an attribute, as long as it is sent. */
+	struct fpc_nl_error open, answer;
 	bool forever; /* real time, few events, and no SIGTERM of our own */
 	int sent_fd; /* gets a line for each request, -1 = nobody asks */
 };

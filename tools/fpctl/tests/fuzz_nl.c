@@ -13,14 +13,14 @@
 
 #include <linux/cfph.h>
 #include <netlink/genl/genl.h>
+#include <netlink/msg.h>
 
-#include "fpc_parse.h"
+#include "fpc_nl.h"
 #include "fpctl.h"
 #include "fuzz_nl.h"
 
 static const struct fpc_table *const tables[] = {
-	&fpc_status_table, &fpc_stats_table, &fpc_zone_table,
-	&fpc_leaf_table,   &fpc_event_table,
+	&fpc_status_table, &fpc_stats_table, &fpc_zone_table, &fpc_leaf_table, &fpc_event_table,
 };
 
 /* What must hold whatever the bytes are. */
@@ -38,8 +38,7 @@ static void check_line(const char *text, size_t room)
 
 	must(len < room, "a text without an end");
 	for (size_t i = 0; i < len; i++)
-		must((unsigned char)text[i] >= ' ' && text[i] != 0x7f,
-		     "a control character");
+		must((unsigned char)text[i] >= ' ' && text[i] != 0x7f, "a control character");
 }
 
 static void check_attrs(const struct fpc_table *t, const struct fpc_attrs *a)
@@ -83,15 +82,12 @@ static struct nl_msg *make_request(void)
 	return msg;
 }
 
-static void parse_end(struct nlmsghdr *nlh, bool done)
+static void parse_end(struct nlmsghdr *nlh)
 {
 	struct fpc_nl_error e = { 0 };
 	struct nl_msg *request = make_request();
 
-	if (done)
-		fpc_parse_done(nlh, nlmsg_hdr(request), &e);
-	else
-		fpc_parse_ack(nlh, nlmsg_hdr(request), &e);
+	fpc_parse_end(nlh, nlmsg_hdr(request), &e);
 	check_line(e.text, sizeof(e.text));
 	must(!e.attr || e.attr == CFPH_A_INTERVAL_MS || e.attr == CFPH_A_CPUS,
 	     "an attribute that was not sent is blamed");
@@ -114,7 +110,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (data[0] % 7 < ARRAY_SIZE(tables))
 		parse_attrs(nlh, tables[data[0] % 7]);
 	else
-		parse_end(nlh, data[0] % 7 == 6);
+		parse_end(nlh);
 	free(nlh);
 	return 0;
 }

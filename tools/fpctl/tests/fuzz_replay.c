@@ -33,8 +33,7 @@ static int next_message(FILE *in, struct message *m)
 		hex = strchr(line, ' ');
 		if (line[0] == '#' || !hex)
 			continue;
-		snprintf(m->name, sizeof(m->name), "%.*s", (int)(hex - line),
-			 line);
+		snprintf(m->name, sizeof(m->name), "%.*s", (int)(hex - line), line);
 		m->len = 0;
 		for (hex++; sscanf(hex, "%2x", &byte) == 1; hex += 2)
 			m->data[m->len++] = byte;
@@ -52,8 +51,7 @@ static void change(const struct message *m, unsigned int times)
 		memcpy(copy, m->data, m->len);
 		for (unsigned int n = 1 + i % 4; n; n--) {
 			seed = seed * 1664525 + 1013904223;
-			copy[(seed >> 8) % m->len] =
-				i % 3 ? seed >> 24 : (seed >> 24) & 0x9f;
+			copy[(seed >> 8) % m->len] = i % 3 ? seed >> 24 : (seed >> 24) & 0x9f;
 		}
 		LLVMFuzzerTestOneInput(copy, m->len);
 	}
@@ -87,8 +85,7 @@ static int write_files(FILE *in, const char *directory)
 
 		snprintf(path, sizeof(path), "%s/%s", directory, m.name);
 		out = fopen(path, "w");
-		if (!out || fwrite(m.data, 1, m.len, out) != m.len ||
-		    fclose(out)) {
+		if (!out || fwrite(m.data, 1, m.len, out) != m.len || fclose(out)) {
 			perror(path);
 			return 1;
 		}
@@ -106,8 +103,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: fuzz_replay CORPUS [CHANGES]\n");
 		return 1;
 	}
-	rc = is_write ? write_files(in, argv[3])
-		      : replay(in, argc > 2 ? atoi(argv[2]) : 5000);
+	rc = is_write ? write_files(in, argv[3]) : replay(in, argc > 2 ? atoi(argv[2]) : 5000);
 	fclose(in);
 	return rc;
 }

@@ -71,15 +71,6 @@ end()		# end SIGNAL PID: its exit code
 	wait "$2"
 }
 
-ready()		# until the map is there
-{
-	for _ in $(seq 600); do
-		"$fpctl" -j | grep -q '"state":"ready"' && return
-		usleep 50000
-	done
-	return 1
-}
-
 # A user without any capability.  Our guests have no users at all.
 [ -e /etc/passwd ] || {
 	mkdir -p /etc
@@ -87,22 +78,27 @@ ready()		# until the map is there
 	echo "nogroup:x:65534:" >/etc/group
 }
 nobody="start-stop-daemon -S -c 65534:65534 -x $fpctl --"
-range="10..10000 (kernel: integer out of range)"
+range="10..10000 ms (kernel: integer out of range)"
 
 echo "KTAP version 1"
-echo "1..67"
+echo "1..83"
 
-cpus=$("$fpctl" -j | sed 's/.*"cpus":"\([^"]*\)".*/\1/')
+run "$fpctl" reset
+cpus=$("$fpctl" get cpus)
 ok "the default command works"
 ok "show" show
 grep -q '^state  *ready$' "$tmp/out" || grep -q '^reason  *[a-z-]*: ' "$tmp/out"
 result $? "show says ready, or why not"
 ok "stats" stats
-[ "$(grep -c '^[a-z-]*  *[0-9]' "$tmp/out")" = 18 ]
-result $? "stats has its 18 counters"
-ok "JSON" -j stats
+counters=$("$fpctl" help stats | sed -n '/^Counted/,/^$/p' | grep -c '^  ')
+[ "$(grep -c '^[a-z-]*  *[0-9]' "$tmp/out")" = "$counters" ]
+result $? "stats has its $counters counters"
+ok "JSON" stats --json
+ok "get" get interval
+[ "$(cat "$tmp/out")" = 100 ]
+result $? "get prints the value alone"
 
-ok "set all at once" set enable on interval-ms 50 drain round
+ok "set all at once" set enable=yes interval-ms 50 drain=round
 json interval-ms 50
 json drain '"round"'
 refused 2 "set interval-ms 5: out of range, $range" \
@@ -141,8 +137,9 @@ fi
 
 # --- all tunables -----------------------------------------------------------
 run "$fpctl" show
-[ "$(grep -c '^[a-z-]*  *[^ ]*  *(.*)$' "$tmp/out")" = 5 ]
-result $? "show has five tunables, each with its range"
+tunables=$("$fpctl" --complete -- reset '' | wc -l)
+[ "$(grep -c '^[a-z-]*  *[^ ]*  *(.*)$' "$tmp/out")" = "$tunables" ]
+result $? "show has the $tunables tunables, each with its range"
 ok "set the others" set cpus 0 keep migration
 json cpus '"0"'
 json keep '"migration"'
@@ -159,9 +156,15 @@ json keep '"migration"'
 
 # --- save, restore ----------------------------------------------------------
 ok "save" save "$tmp/conf"
-ok "the defaults" set enable on interval-ms 100 drain start cpus "$cpus" \
-	keep always
+[ "$(grep -c = "$tmp/conf")" = 4 ] && ! grep -q '^enable' "$tmp/conf"
+result $? "what has its default is not saved"
+ok "reset one" reset keep
 json keep '"always"'
+json drain '"round"'
+ok "reset" reset
+ok "save after reset" save -
+! grep -q = "$tmp/out" && [ "$("$fpctl" get cpus)" = "$cpus" ]
+result $? "reset leaves nothing to save"
 ok "restore" restore "$tmp/conf"
 json interval-ms 10000
 json drain '"round"'
@@ -171,6 +174,16 @@ printf '# two\nkeep = always\ninterval-ms = 5\n' >"$tmp/bad"
 refused 2 "restore $tmp/bad:3: interval-ms = 5: out of range, $range" \
 	"$fpctl" restore "$tmp/bad"
 json keep '"migration"'
+printf 'future-knob = 1\ninterval-ms = 5\ncpus = 0-99999\ndrain = off\n' >"$tmp/other"
+run "$fpctl" restore --lenient "$tmp/other"
+rc=$?
+[ $rc = 0 ] && [ "$(grep -c '^fpctl: restore .*/other:[123]: ignored: ' "$tmp/err")" = 3 ] &&
+	[ "$(wc -l <"$tmp/err")" = 3 ]
+result $? "restore --lenient warns of each that cannot be set"
+json drain '"off"'
+json interval-ms 10000
+refused 4 "restore $tmp/no: No such file or directory, \"fpctl save\" writes it" \
+	"$fpctl" restore "$tmp/no"
 
 # --- stats zone, stats --watch ----------------------------------------------
 ok "stats zone" stats zone
@@ -181,11 +194,15 @@ wait_for "$tmp/watch" '"rates":' 2
 result $? "stats --watch has rates"
 end TERM $!
 result $? "SIGTERM ends it, with exit code 0"
+"$fpctl" stats zone -jw 0.2 >"$tmp/watch" 2>"$tmp/err" &
+wait_for "$tmp/watch" '"zones":' 2
+result $? "stats zone --watch goes on"
+end TERM $!
+result $? "SIGTERM ends it, too"
 
 # --- map --------------------------------------------------------------------
 ok "keep the map" set keep always
-ready
-result $? "the map gets ready"
+ok "the map gets ready" wait --timeout 30 ready
 ok "map" map
 grep -q '^node 0: [0-9]* MiB, free .* fragmentation [0-9]*%$' "$tmp/out" &&
 	grep -q '^  0x000000000000  [#0-9.]' "$tmp/out"
@@ -216,8 +233,14 @@ rc=$?
 [ $rc = 2 ] && ! [ -s "$tmp/out" ] &&
 	grep -q '^fpctl: map: No data available (kernel: the map is not ready' "$tmp/err"
 result $? "map without a map says so"
+refused 5 "wait ready: time is up, the state is off, reason admin" \
+	"$fpctl" wait --timeout=0.2
+"$fpctl" wait -T 30 >"$tmp/out" 2>"$tmp/err" &
+waiting=$!
 ok "start" start
-ready
+wait $waiting
+result $? "wait ends when the map is ready"
+ok "it is" wait --timeout 0
 
 # --- monitor ----------------------------------------------------------------
 "$fpctl" -t monitor >"$tmp/events" 2>"$tmp/err" &
@@ -252,11 +275,5 @@ end TERM $monitor
 [ $? = 4 ] && grep -q '^fpctl: monitor: events lost, ' "$tmp/err"
 result $? "the loss is on stderr and in the exit code"
 
-ok "the defaults again" restore - <<EOF
-enable = on
-interval-ms = 100
-drain = start
-cpus = $cpus
-keep = always
-EOF
+ok "the defaults again" reset
 exit $failed

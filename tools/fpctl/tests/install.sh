@@ -33,24 +33,31 @@ run_make install
 result $? "install"
 (cd "$tmp/root" && find . -type f | sort) >"$tmp/log"
 cat >"$tmp/want" <<EOF
+./usr/bin/fpctl
 ./$unit
-./usr/sbin/fpctl
 ./usr/share/bash-completion/completions/fpctl
+./usr/share/fish/vendor_completions.d/fpctl.fish
+./usr/share/fpctl/schema/map.json
+./usr/share/fpctl/schema/monitor.json
+./usr/share/fpctl/schema/show.json
+./usr/share/fpctl/schema/stats.json
+./usr/share/fpctl/schema/zone.json
 ./usr/share/man/man8/fpctl.8
+./usr/share/zsh/site-functions/_fpctl
 EOF
 cmp -s "$tmp/log" "$tmp/want"
-result $? "four files, each in its place"
+result $? "each file in its place"
 if command -v systemd-analyze >/dev/null; then
 	mkdir -p "$tmp/units"
 	# It looks for the binary; ours is in no system directory.
-	sed "s|=/usr/sbin/fpctl|=$tmp/root/usr/sbin/fpctl|" "$tmp/root/$unit" \
+	sed "s|=/usr/bin/fpctl|=$tmp/root/usr/bin/fpctl|" "$tmp/root/$unit" \
 		>"$tmp/units/fpctl.service"
 	# It complains of units of others, too; so of one with a fault, or it is blind.
 	(cat "$tmp/units/fpctl.service"; echo 'Nonsense=1') >"$tmp/units/faulty.service"
 	systemd-analyze verify --man=no "$tmp/units/fpctl.service" \
 		"$tmp/units/faulty.service" >"$tmp/log" 2>&1
 	grep -q 'faulty\.service' "$tmp/log" && ! grep -q 'fpctl\.service' "$tmp/log" &&
-		grep -q '^ExecStart=/usr/sbin/fpctl restore$' "$tmp/root/$unit"
+		grep -q '^ExecStart=/usr/bin/fpctl restore --lenient$' "$tmp/root/$unit"
 	result $? "systemd likes the unit, which starts what is installed"
 else
 	n=$((n + 1))

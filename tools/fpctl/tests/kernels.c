@@ -87,11 +87,22 @@ const struct fpc_attrs tuned = {
 	.data = "0-3,8",
 };
 
+/* What "tuned" has before anybody has changed its CPUs. */
+const struct fpc_attrs defaults = {
+	.have = A(ENABLE) | A(INTERVAL_MS) | A(DRAIN) | A(CPUS) | A(KEEP),
+	.value = { [CFPH_A_ENABLE] = 1,
+		   [CFPH_A_INTERVAL_MS] = 100,
+		   [CFPH_A_DRAIN] = CFPH_DRAIN_START,
+		   [CFPH_A_CPUS] = 4,
+		   [CFPH_A_KEEP] = CFPH_KEEP_ALWAYS },
+	.used = 5,
+	.data = "0-15",
+};
+
 #define Z(attr) (UINT32_C(1) << CFPH_A_ZONE_##attr)
 const struct fpc_attrs zones[] = {
-	{ .have = Z(NODE) | Z(NAME) | Z(START_PFN) | Z(SPANNED_PAGES) |
-		  Z(MANAGED_PAGES) | Z(BUDDY_PAGES) | Z(PCP_PAGES) |
-		  Z(MIN_WATERMARK_PAGES),
+	{ .have = Z(NODE) | Z(NAME) | Z(START_PFN) | Z(SPANNED_PAGES) | Z(MANAGED_PAGES) |
+		  Z(BUDDY_PAGES) | Z(PCP_PAGES) | Z(MIN_WATERMARK_PAGES),
 	  .value = { [CFPH_A_ZONE_NODE] = 0,
 		     [CFPH_A_ZONE_NAME] = 5,
 		     [CFPH_A_ZONE_START_PFN] = 4096,
@@ -103,9 +114,7 @@ const struct fpc_attrs zones[] = {
 	  .used = 6,
 	  .data = "DMA32" },
 	{ .have = Z(NODE) | Z(NAME) | Z(SPANNED_PAGES),
-	  .value = { [CFPH_A_ZONE_NODE] = 1,
-		     [CFPH_A_ZONE_NAME] = 6,
-		     [CFPH_A_ZONE_SPANNED_PAGES] = 7 },
+	  .value = { [CFPH_A_ZONE_NODE] = 1, [CFPH_A_ZONE_NAME] = 6, [CFPH_A_ZONE_SPANNED_PAGES] = 7 },
 	  .used = 7,
 	  .data = "Normal" },
 };
@@ -116,52 +125,46 @@ const unsigned int nr_zones = ARRAY_SIZE(zones);
  * little endian u64, as on every machine that has cfph.
  */
 #define L(attr) (UINT32_C(1) << CFPH_A_LEAF_##attr)
-#define LEAF_HAS                                                     \
-	(L(START_PFN) | L(NODE) | L(FREE_PAGES) | L(PRESENT_PAGES) | \
-	 L(LARGEST_RUN_PAGES) | L(FREE_BLOCKS) | L(BITMAP))
-#define LEAF(n, nid, f, p, run)                                       \
-	{                                                             \
-		.have = LEAF_HAS,                                     \
-		.value = { [CFPH_A_LEAF_START_PFN] = (n)*32768,       \
-			   [CFPH_A_LEAF_NODE] = (nid),                \
-			   [CFPH_A_LEAF_FREE_PAGES] = (f),            \
-			   [CFPH_A_LEAF_PRESENT_PAGES] = (p),         \
-			   [CFPH_A_LEAF_LARGEST_RUN_PAGES] = (run),   \
-			   [CFPH_A_LEAF_FREE_BLOCKS] = 88,            \
-			   [CFPH_A_LEAF_BITMAP] = 4 },                \
-		.where = { [CFPH_A_LEAF_BITMAP] = 100 }, .used = 105, \
-		.data = { [8] = 2, [72] = 20, [80] = 5, [100] = 'm',  \
-			  'a',	   'p',	      '\n' },                 \
+#define LEAF_HAS                                                                            \
+	(L(START_PFN) | L(NODE) | L(FREE_PAGES) | L(PRESENT_PAGES) | L(LARGEST_RUN_PAGES) | \
+	 L(FREE_BLOCKS) | L(BITMAP))
+#define LEAF(n, nid, f, p, run)                                                        \
+	{                                                                              \
+		.have = LEAF_HAS,                                                      \
+		.value = { [CFPH_A_LEAF_START_PFN] = (n)*32768,                        \
+			   [CFPH_A_LEAF_NODE] = (nid),                                 \
+			   [CFPH_A_LEAF_FREE_PAGES] = (f),                             \
+			   [CFPH_A_LEAF_PRESENT_PAGES] = (p),                          \
+			   [CFPH_A_LEAF_LARGEST_RUN_PAGES] = (run),                    \
+			   [CFPH_A_LEAF_FREE_BLOCKS] = 88,                             \
+			   [CFPH_A_LEAF_BITMAP] = 4 },                                 \
+		.where = { [CFPH_A_LEAF_BITMAP] = 100 }, .used = 105,                  \
+		.data = { [8] = 2, [72] = 20, [80] = 5, [100] = 'm', 'a', 'p', '\n' }, \
 	}
 const struct fpc_attrs leaves[] = {
-	LEAF(4, 1, 0, 32768, 0),	 LEAF(0, 0, 15364, 32768, 5120),
-	LEAF(1, 0, 32768, 32768, 32768), LEAF(3, 0, 100, 200, 50),
-	LEAF(5, 1, 1, 32768, 1),
+	LEAF(4, 1, 0, 32768, 0),  LEAF(0, 0, 15364, 32768, 5120), LEAF(1, 0, 32768, 32768, 32768),
+	LEAF(3, 0, 100, 200, 50), LEAF(5, 1, 1, 32768, 1),
 };
 const unsigned int nr_leaves = ARRAY_SIZE(leaves);
 
 #define E(attr) (UINT32_C(1) << CFPH_A_EVENT_##attr)
-#define EVENT(what, seconds, st, why, id, rnd)                         \
-	.event = {                                                     \
-		.have = E(EVENT) | E(TIME_NS) | E(STATE) | E(REASON) | \
-			E(MIGRATION_ID) | E(ROUND),                    \
-		.value = { [CFPH_A_EVENT_EVENT] = (what),              \
-			   [CFPH_A_EVENT_TIME_NS] =                    \
-				   (seconds)*UINT64_C(1000000000),     \
-			   [CFPH_A_EVENT_STATE] = (st),                \
-			   [CFPH_A_EVENT_REASON] = (why),              \
-			   [CFPH_A_EVENT_MIGRATION_ID] = (id),         \
-			   [CFPH_A_EVENT_ROUND] = (rnd) },             \
+#define EVENT(what, seconds, st, why, id, rnd)                                                     \
+	.event = {                                                                                 \
+		.have = E(EVENT) | E(TIME_NS) | E(STATE) | E(REASON) | E(MIGRATION_ID) | E(ROUND), \
+		.value = { [CFPH_A_EVENT_EVENT] = (what),                                          \
+			   [CFPH_A_EVENT_TIME_NS] = (seconds)*UINT64_C(1000000000),                \
+			   [CFPH_A_EVENT_STATE] = (st),                                            \
+			   [CFPH_A_EVENT_REASON] = (why),                                          \
+			   [CFPH_A_EVENT_MIGRATION_ID] = (id),                                     \
+			   [CFPH_A_EVENT_ROUND] = (rnd) },                                         \
 	}
 const struct fake_event a_migration[] = {
 	{ EVENT(CFPH_EVENT_START, 990, CFPH_STATE_READY, 0, 3, 0) },
 	{ EVENT(CFPH_EVENT_ROUND, 995, CFPH_STATE_READY, 0, 3, 1) },
 	{ EVENT(CFPH_EVENT_STOP, 999, CFPH_STATE_READY, 0, 0, 0) },
-	{ EVENT(CFPH_EVENT_STATE, 999, CFPH_STATE_OFF, CFPH_REASON_ADMIN, 0,
-		0) },
+	{ EVENT(CFPH_EVENT_STATE, 999, CFPH_STATE_OFF, CFPH_REASON_ADMIN, 0, 0) },
 	{ .event = { .have = E(EVENT) | E(TEXT),
-		     .value = { [CFPH_A_EVENT_EVENT] = CFPH_EVENT_REFUSE,
-				[CFPH_A_EVENT_TEXT] = 12 },
+		     .value = { [CFPH_A_EVENT_EVENT] = CFPH_EVENT_REFUSE, [CFPH_A_EVENT_TEXT] = 12 },
 		     .used = 13,
 		     .data = "\"busy\\\" host" } },
 	{ EVENT(99, 999, 77, 88, 0, 0) }, /* newer than we are */

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
-"""Run the examples of the man page and compare what they print.
+"""Run the examples of the man page and compare what they print; and look that the
+page knows every command, option, key, state, event and reason.
 
 Usage: manual.py FPCTL.8 CMDLINE, where CMDLINE is the test program of that
 name: its kernel "tuned" is the one that the examples show.  A line that begins
@@ -63,11 +64,27 @@ def check(command, want, directory, env):
     return None
 
 
+def unknown(page, cmdline):
+    """What the tool knows, but not the page."""
+    def ask(*words):
+        return subprocess.run([cmdline, "--as", "tuned", *words], check=True,
+                              capture_output=True, encoding="utf-8", timeout=30).stdout
+    names = []
+    for words in ([""], ["-"], ["set", ""], ["wait", ""], ["stats", ""]):
+        names += ask("--complete", "--", *words).split()
+    for topic in "show", "wait", "monitor":
+        names += re.findall(r"^  ([a-z][a-z-]*)  ", ask("help", topic), re.M)
+    with open(page, encoding="utf-8") as f:
+        macros = "\n".join(line for line in f if line.startswith("."))
+    return [name for name in names if not re.search(
+        rf"(Cm|Fl|,|\|) -?{re.escape(name.lstrip('-'))}(?![\w-])", macros)]
+
+
 def main():
     page, cmdline = sys.argv[1:]
     found = list(examples(page))
     failed = 0
-    print(f"KTAP version 1\n1..{len(found)}")
+    print(f"KTAP version 1\n1..{len(found) + 1}")
     with tempfile.TemporaryDirectory() as directory:
         env = prepare(directory, os.path.abspath(cmdline))
         for i, (command, want) in enumerate(found, 1):
@@ -81,7 +98,10 @@ def main():
                 failed += 1
                 print("# " + error.replace("\n", "\n# "))
             print(f"{'not ok' if error else 'ok'} {i} {command}")
-    return 1 if failed or not found else 0
+    missing = unknown(page, os.path.abspath(cmdline))
+    print(f"{'not ok' if missing else 'ok'} {len(found) + 1} the page knows all names "
+          f"{' '.join(missing)}")
+    return 1 if failed or missing or not found else 0
 
 
 if __name__ == "__main__":

@@ -25,55 +25,64 @@ const struct row rows_list[] = {
 	  .err = "stats zone: this kernel is too old for that (kernel: Operation not supported)",
 	  REFUSED(.err = EOPNOTSUPP) },
 	{ .line = "stats zone x", .rc = 1, .err = "stats: unexpected \"x\"" },
+	{ .line = "stats zones", .rc = 1, .err = "stats zones: no such part; there are zone" },
+	{ .line = "stats zone --watch 1",
+	  .rc = 2,
+	  .sent = "cfph zone-get\n",
+	  .err = "stats zone: Invalid argument",
+	  REFUSED(.err = EINVAL) },
 
 	/* stats --watch */
-	{ .line = "-j stats --watch 2",
+	{ .line = "-w2 stats -j",
 	  .sent = "cfph stats-get\ncfph stats-get\ncfph stats-get\n",
 	  .out = some },
-	{ .line = "stats -w 0.5",
+	{ .line = "stats --watch=0.5",
 	  .sent = "cfph stats-get\ncfph stats-get\ncfph stats-get\n",
-	  .out = COUNTERS_TEXT
-	  "\n"
-	  "migrations                  53        100.0/s\n"
-	  "rounds                      50        100.0/s\n"
-	  "passes                      50        100.0/s\n"
-	  "messages                    50        100.0/s\n"
-	  "message-bytes             5050        100.0/s  (4 KiB)\n"
-	  "chunks                      50        100.0/s\n"
-	  "ranges                      50        100.0/s\n"
-	  "bits              18446744073709551615          0.0/s\n"
-	  "stalls                      50        100.0/s\n"
-	  "drains                      50        100.0/s\n"
-	  "registrations               50        100.0/s\n"
-	  "unregistrations             50        100.0/s\n"
-	  "unknown-commands            50        100.0/s\n"
-	  "scans                       50        100.0/s\n"
-	  "scan-ns                1234617  (1.234 ms)\n"
-	  "pass-ns                   1049  (0.001 ms)\n"
-	  "resets                      50        100.0/s\n"
-	  "refused                     50        100.0/s\n"
-	  "\n"
-	  "migrations                 103        100.0/s\n"
-	  "rounds                     100        100.0/s\n"
-	  "passes                     100        100.0/s\n"
-	  "messages                   100        100.0/s\n"
-	  "message-bytes             5100        100.0/s  (4 KiB)\n"
-	  "chunks                     100        100.0/s\n"
-	  "ranges                     100        100.0/s\n"
-	  "bits              18446744073709551615          0.0/s\n"
-	  "stalls                     100        100.0/s\n"
-	  "drains                     100        100.0/s\n"
-	  "registrations              100        100.0/s\n"
-	  "unregistrations            100        100.0/s\n"
-	  "unknown-commands           100        100.0/s\n"
-	  "scans                      100        100.0/s\n"
-	  "scan-ns                1234667  (1.234 ms)\n"
-	  "pass-ns                   1099  (0.001 ms)\n"
-	  "resets                     100        100.0/s\n"
-	  "refused                    100        100.0/s\n" },
-	{ .line = "stats --watch",
+	  .out = COUNTERS_TEXT "\n"
+			       "migrations                  53        100.0/s\n"
+			       "rounds                      50        100.0/s\n"
+			       "passes                      50        100.0/s\n"
+			       "messages                    50        100.0/s\n"
+			       "message-bytes             5050        100.0/s  (4 KiB)\n"
+			       "chunks                      50        100.0/s\n"
+			       "ranges                      50        100.0/s\n"
+			       "bits              18446744073709551615          0.0/s\n"
+			       "stalls                      50        100.0/s\n"
+			       "drains                      50        100.0/s\n"
+			       "registrations               50        100.0/s\n"
+			       "unregistrations             50        100.0/s\n"
+			       "unknown-commands            50        100.0/s\n"
+			       "scans                       50        100.0/s\n"
+			       "scan-ns                1234617  (1.234 ms)\n"
+			       "pass-ns                   1049  (0.001 ms)\n"
+			       "resets                      50        100.0/s\n"
+			       "refused                     50        100.0/s\n"
+			       "\n"
+			       "migrations                 103        100.0/s\n"
+			       "rounds                     100        100.0/s\n"
+			       "passes                     100        100.0/s\n"
+			       "messages                   100        100.0/s\n"
+			       "message-bytes             5100        100.0/s  (4 KiB)\n"
+			       "chunks                     100        100.0/s\n"
+			       "ranges                     100        100.0/s\n"
+			       "bits              18446744073709551615          0.0/s\n"
+			       "stalls                     100        100.0/s\n"
+			       "drains                     100        100.0/s\n"
+			       "registrations              100        100.0/s\n"
+			       "unregistrations            100        100.0/s\n"
+			       "unknown-commands           100        100.0/s\n"
+			       "scans                      100        100.0/s\n"
+			       "scan-ns                1234667  (1.234 ms)\n"
+			       "pass-ns                   1099  (0.001 ms)\n"
+			       "resets                     100        100.0/s\n"
+			       "refused                    100        100.0/s\n" },
+	{ .line = "stats --watch", .rc = 1, .err = "--watch: needs a value, SECONDS" },
+	{ .line = "stats --watch x",
 	  .rc = 1,
-	  .err = "stats --watch: needs a value, 0.1..86400 seconds" },
+	  .err = "stats --watch x: not a number of seconds, 0.1..86400" },
+	{ .line = "stats --watch ''",
+	  .rc = 1,
+	  .err = "stats --watch : not a number of seconds, 0.1..86400" },
 	{ .line = "stats --watch 0.05",
 	  .rc = 1,
 	  .err = "stats --watch 0.05: not a number of seconds, 0.1..86400" },
@@ -89,9 +98,7 @@ const struct row rows_list[] = {
 	{ .line = "stats --watch -1",
 	  .rc = 1,
 	  .err = "stats --watch -1: not a number of seconds, 0.1..86400" },
-	{ .line = "stats --watch 1 2",
-	  .rc = 1,
-	  .err = "stats: unexpected \"2\"" },
+	{ .line = "stats --watch 1 2", .rc = 1, .err = "stats 2: no such part; there are zone" },
 	{ .line = "stats --watch 1",
 	  .rc = 2,
 	  .sent = "cfph stats-get\n",
@@ -140,6 +147,9 @@ const struct row rows_list[] = {
 		  .text = "the map is not ready: get tells its state, and why it is off") },
 	{ .line = "map x", .rc = 1, .err = "map: unexpected \"x\"" },
 	{ .line = "map --raw file", .sent = "cfph map-raw-get\n", .file = some },
+	{ .line = "--raw=file map", .sent = "cfph map-raw-get\n", .file = some },
+	{ .line = "map --raw file -p", .rc = 1, .err = "map --raw file: takes no --json" },
+	{ .line = "map -t --raw file", .rc = 1, .err = "map --raw file: takes no --time" },
 	{ .line = "map --raw file",
 	  .rc = 2,
 	  .sent = "cfph map-raw-get\n",
@@ -148,12 +158,8 @@ const struct row rows_list[] = {
 	{ .line = "map --raw no/file",
 	  .rc = 4,
 	  .err = "map --raw no/file: No such file or directory" },
-	{ .line = "map --raw",
-	  .rc = 1,
-	  .err = "map --raw: needs the name of a file" },
-	{ .line = "map --raw -",
-	  .rc = 1,
-	  .err = "map --raw: needs the name of a file" },
+	{ .line = "map --raw", .rc = 1, .err = "--raw: needs a value, FILE" },
+	{ .line = "map --raw -", .rc = 1, .err = "map --raw -: not a file" },
 	{ .line = "map --raw a b", .rc = 1, .err = "map: unexpected \"b\"" },
 
 	/* monitor */
