@@ -6,8 +6,8 @@ Usage: tables.py SPEC DIRECTORY.  `make regen` runs it, `make check-generated`
 compares what it writes with what is committed.
 
 What the spec does not say comes from its words: the unit of a number is the end of
-its name, a number that can be set to 0 and 1 only is a switch, and what a string
-looks like stands behind the first comma of its text.
+its name, or the first word of its text; a number that is 0 or 1 is a switch; and what
+a string looks like stands behind the first comma of its text.
 """
 import json
 import pathlib
@@ -19,7 +19,7 @@ UNITS = {"ms": "ms", "ns": "ns", "bytes": "bytes", "pages": "pages", "percent": 
 # Name in C, attribute set, and the operation whose answer has all of it.
 TABLES = [("status", "cfph", "get"), ("stats", "stats", "stats-get"),
           ("zone", "zone", "zone-get"), ("leaf", "leaf", "map-raw-get"),
-          ("event", "event", "event-ntf")]
+          ("event", "event", "event-ntf"), ("reclaim", "reclaim", "reclaim")]
 KINDS = {"u32": "FPC_U32", "u64": "FPC_U64", "string": "FPC_STRING",
          "binary": "FPC_BYTES"}
 
@@ -58,23 +58,28 @@ def string(words):
     return json.dumps(words, ensure_ascii=True)
 
 
+def choices(enum):
+    return enum.replace("-", "_") + "s"
+
+
 def field(spec, prefix, attr):
     """One line of a table."""
     name, doc, kind = attr["name"], text(attr["doc"]), KINDS[attr["type"]]
-    more = [f".unit = {string(UNITS.get(name.rsplit('-', 1)[-1], ''))}"]
+    unit = UNITS.get(name.rsplit("-", 1)[-1]) or UNITS.get(doc.split()[0].lower(), "")
+    more = [f".unit = {string(unit)}"]
     checks = attr.get("checks", {})
     if "enum" in attr:
         kind = "FPC_ENUM"
-        more.append(f"CHOICES({attr['enum']}s)")
+        more.append(f"CHOICES({choices(attr['enum'])})")
     if prefix == "CFPH_A" and name in spec.settable:
         more.append(".settable = true")
         if kind == "FPC_STRING":
             more.append(f".hint = {string(doc.split('.')[0].split(', ', 1)[1])}")
-        elif kind == "FPC_U32" and checks == {"max": 1}:
-            kind = "FPC_BOOL"
-            more.append("CHOICES(switches)")
-        elif kind == "FPC_U32":
-            more.append(f".min = {checks.get('min', 0)}, .max = {checks['max']}")
+    if checks == {"max": 1}:
+        kind = "FPC_BOOL"
+        more.append("CHOICES(switches)")
+    elif checks:
+        more.append(f".min = {checks.get('min', 0)}, .max = {checks['max']}")
     return (f"\t{{ {prefix}_{c(name)}, {kind}, .name = {string(name)}, "
             f"{', '.join(more)}, .doc = {string(doc)} }},")
 
@@ -88,7 +93,7 @@ def table(spec):
            "static const struct fpc_choice switches[] = {\n"
            '\t{ "off", "" },\n\t{ "on", "" },\n};\n')
     for name, entries in spec.enums.items():
-        yield f"static const struct fpc_choice {name}s[] = {{"
+        yield f"static const struct fpc_choice {choices(name)}[] = {{"
         for entry in entries:
             yield f"\t{{ {string(entry['name'])}, {string(text(entry['doc']))} }},"
         yield "};"

@@ -135,6 +135,26 @@ enum cfph_event {
 	CFPH_EVENT_MAX = (__CFPH_EVENT_MAX - 1)
 };
 
+/**
+ * enum cfph_reclaim_end - Why a reclaim of page cache has come to its end.
+ * @CFPH_RECLAIM_END_NONE: it has not
+ * @CFPH_RECLAIM_END_DONE: as much as was asked for has been given back, or all
+ *   that there is
+ * @CFPH_RECLAIM_END_LOW_MEMORY: less memory is free than the min watermarks
+ *   ask for: those who wait for memory reclaim for themselves
+ * @CFPH_RECLAIM_END_STOPPED: the migration is over, or who asked has gone
+ */
+enum cfph_reclaim_end {
+	CFPH_RECLAIM_END_NONE,
+	CFPH_RECLAIM_END_DONE,
+	CFPH_RECLAIM_END_LOW_MEMORY,
+	CFPH_RECLAIM_END_STOPPED,
+
+	/* private: */
+	__CFPH_RECLAIM_END_MAX,
+	CFPH_RECLAIM_END_MAX = (__CFPH_RECLAIM_END_MAX - 1)
+};
+
 enum {
 	CFPH_A_STATE = 1,
 	CFPH_A_REASON,
@@ -150,6 +170,7 @@ enum {
 	CFPH_A_PAD,
 	CFPH_A_CPUS,
 	CFPH_A_KEEP,
+	CFPH_A_RECLAIM,
 
 	__CFPH_A_MAX,
 	CFPH_A_MAX = (__CFPH_A_MAX - 1)
@@ -175,6 +196,8 @@ enum {
 	CFPH_A_STATS_RESETS,
 	CFPH_A_STATS_REFUSED,
 	CFPH_A_STATS_PAD,
+	CFPH_A_STATS_RECLAIMED_PAGES,
+	CFPH_A_STATS_RECLAIM_NS,
 
 	__CFPH_A_STATS_MAX,
 	CFPH_A_STATS_MAX = (__CFPH_A_STATS_MAX - 1)
@@ -218,9 +241,22 @@ enum {
 	CFPH_A_EVENT_ROUND,
 	CFPH_A_EVENT_TEXT,
 	CFPH_A_EVENT_PAD,
+	CFPH_A_EVENT_RECLAIM,
 
 	__CFPH_A_EVENT_MAX,
 	CFPH_A_EVENT_MAX = (__CFPH_A_EVENT_MAX - 1)
+};
+
+enum {
+	CFPH_A_RECLAIM_PERCENT = 1,
+	CFPH_A_RECLAIM_TARGET_PAGES,
+	CFPH_A_RECLAIM_PAGES,
+	CFPH_A_RECLAIM_NS,
+	CFPH_A_RECLAIM_END,
+	CFPH_A_RECLAIM_PAD,
+
+	__CFPH_A_RECLAIM_MAX,
+	CFPH_A_RECLAIM_MAX = (__CFPH_A_RECLAIM_MAX - 1)
 };
 
 enum {
@@ -232,6 +268,7 @@ enum {
 	CFPH_CMD_MAP_RAW_GET,
 	CFPH_CMD_EVENT_NTF,
 	CFPH_CMD_DEFAULTS_GET,
+	CFPH_CMD_RECLAIM,
 
 	__CFPH_CMD_MAX,
 	CFPH_CMD_MAX = (__CFPH_CMD_MAX - 1)

@@ -52,6 +52,12 @@ static const struct fpc_choice events[] = {
 	{ "stall", "the host has returned no buffer, the thread waits for one; told once until a pass has come to its end" },
 	{ "refuse", "something that the host or the system wants is refused; see text" },
 };
+static const struct fpc_choice reclaim_ends[] = {
+	{ "none", "it has not" },
+	{ "done", "as much as was asked for has been given back, or all that there is" },
+	{ "low-memory", "less memory is free than the min watermarks ask for: those who wait for memory reclaim for themselves" },
+	{ "stopped", "the migration is over, or who asked has gone" },
+};
 static const struct fpc_field status[] = {
 	{ CFPH_A_STATE, FPC_ENUM, .name = "state", .unit = "", CHOICES(states), .doc = "Life of the map." },
 	{ CFPH_A_REASON, FPC_ENUM, .name = "reason", .unit = "", CHOICES(reasons), .doc = "Why the map is off." },
@@ -66,6 +72,7 @@ static const struct fpc_field status[] = {
 	{ CFPH_A_BUFFER_BYTES, FPC_U64, .name = "buffer-bytes", .unit = "bytes", .doc = "Memory taken by the fixed pool of message buffers." },
 	{ CFPH_A_CPUS, FPC_STRING, .name = "cpus", .unit = "", .settable = true, .hint = "a list like 0-3,8", .doc = "CPUs that the thread may run on, a list like 0-3,8. Default all, but for those that are isolated." },
 	{ CFPH_A_KEEP, FPC_ENUM, .name = "keep", .unit = "", CHOICES(keeps), .settable = true, .doc = "When the map is kept. Default always." },
+	{ CFPH_A_RECLAIM, FPC_U32, .name = "reclaim", .unit = "%", .settable = true, .min = 0, .max = 100, .doc = "Percent of the clean page cache that is given back when a migration starts. Default 0." },
 };
 
 static const struct fpc_field stats[] = {
@@ -87,6 +94,8 @@ static const struct fpc_field stats[] = {
 	{ CFPH_A_STATS_PASS_NS, FPC_U64, .name = "pass-ns", .unit = "ns", .doc = "Nanoseconds that the newest pass took." },
 	{ CFPH_A_STATS_RESETS, FPC_U64, .name = "resets", .unit = "", .doc = "Times the transport went away (device reset, unbind, suspend)." },
 	{ CFPH_A_STATS_REFUSED, FPC_U64, .name = "refused", .unit = "", .doc = "Times a map was refused, to a device that offers the feature or to a migration that begins; the reason is in get." },
+	{ CFPH_A_STATS_RECLAIMED_PAGES, FPC_U64, .name = "reclaimed-pages", .unit = "pages", .doc = "Pages of page cache that were given back." },
+	{ CFPH_A_STATS_RECLAIM_NS, FPC_U64, .name = "reclaim-ns", .unit = "ns", .doc = "Nanoseconds that the newest reclaim took, without waiting between its steps." },
 };
 
 static const struct fpc_field zone[] = {
@@ -118,6 +127,15 @@ static const struct fpc_field event[] = {
 	{ CFPH_A_EVENT_MIGRATION_ID, FPC_U32, .name = "migration-id", .unit = "", .doc = "The migration, 0 if none runs." },
 	{ CFPH_A_EVENT_ROUND, FPC_U32, .name = "round", .unit = "", .doc = "Its newest round." },
 	{ CFPH_A_EVENT_TEXT, FPC_STRING, .name = "text", .unit = "", .doc = "What is refused, and why." },
+	{ CFPH_A_EVENT_RECLAIM, FPC_U32, .name = "reclaim", .unit = "%", .doc = "Percent of the clean page cache that is being given back; with start only." },
+};
+
+static const struct fpc_field reclaim[] = {
+	{ CFPH_A_RECLAIM_PERCENT, FPC_U32, .name = "percent", .unit = "%", .min = 0, .max = 100, .doc = "Percent of the clean page cache to give back, 0 to 100." },
+	{ CFPH_A_RECLAIM_TARGET_PAGES, FPC_U64, .name = "target-pages", .unit = "pages", .doc = "What that was when it began, an estimate: pages that are mapped are known by their number only." },
+	{ CFPH_A_RECLAIM_PAGES, FPC_U64, .name = "pages", .unit = "pages", .doc = "Pages that have been given back so far." },
+	{ CFPH_A_RECLAIM_NS, FPC_U64, .name = "ns", .unit = "ns", .doc = "Nanoseconds that it has taken so far." },
+	{ CFPH_A_RECLAIM_END, FPC_ENUM, .name = "end", .unit = "", CHOICES(reclaim_ends), .doc = "Why there will be no more." },
 };
 
 const struct fpc_table fpc_status_table = { status, sizeof(status) / sizeof(status[0]) };
@@ -125,3 +143,4 @@ const struct fpc_table fpc_stats_table = { stats, sizeof(stats) / sizeof(stats[0
 const struct fpc_table fpc_zone_table = { zone, sizeof(zone) / sizeof(zone[0]) };
 const struct fpc_table fpc_leaf_table = { leaf, sizeof(leaf) / sizeof(leaf[0]) };
 const struct fpc_table fpc_event_table = { event, sizeof(event) / sizeof(event[0]) };
+const struct fpc_table fpc_reclaim_table = { reclaim, sizeof(reclaim) / sizeof(reclaim[0]) };

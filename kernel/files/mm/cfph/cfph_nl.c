@@ -11,12 +11,18 @@
 #include <uapi/linux/cfph.h>
 
 /* CFPH_CMD_SET - do */
-static const struct nla_policy cfph_set_nl_policy[CFPH_A_KEEP + 1] = {
+static const struct nla_policy cfph_set_nl_policy[CFPH_A_RECLAIM + 1] = {
 	[CFPH_A_ENABLE] = NLA_POLICY_MAX(NLA_U32, 1),
 	[CFPH_A_INTERVAL_MS] = NLA_POLICY_RANGE(NLA_U32, 10, 10000),
 	[CFPH_A_DRAIN] = NLA_POLICY_MAX(NLA_U32, 2),
 	[CFPH_A_CPUS] = { .type = NLA_NUL_STRING, },
 	[CFPH_A_KEEP] = NLA_POLICY_MAX(NLA_U32, 1),
+	[CFPH_A_RECLAIM] = NLA_POLICY_MAX(NLA_U32, 100),
+};
+
+/* CFPH_CMD_RECLAIM - dump */
+static const struct nla_policy cfph_reclaim_nl_policy[CFPH_A_RECLAIM_PERCENT + 1] = {
+	[CFPH_A_RECLAIM_PERCENT] = NLA_POLICY_MAX(NLA_U32, 100),
 };
 
 /* Ops table for cfph */
@@ -30,7 +36,7 @@ static const struct genl_split_ops cfph_nl_ops[] = {
 		.cmd		= CFPH_CMD_SET,
 		.doit		= cfph_nl_set_doit,
 		.policy		= cfph_set_nl_policy,
-		.maxattr	= CFPH_A_KEEP,
+		.maxattr	= CFPH_A_RECLAIM,
 		.flags		= GENL_CMD_CAP_DO,
 	},
 	{
@@ -59,6 +65,15 @@ static const struct genl_split_ops cfph_nl_ops[] = {
 		.cmd	= CFPH_CMD_DEFAULTS_GET,
 		.doit	= cfph_nl_defaults_get_doit,
 		.flags	= GENL_CMD_CAP_DO,
+	},
+	{
+		.cmd		= CFPH_CMD_RECLAIM,
+		.start		= cfph_nl_reclaim_start,
+		.dumpit		= cfph_nl_reclaim_dumpit,
+		.done		= cfph_nl_reclaim_done,
+		.policy		= cfph_reclaim_nl_policy,
+		.maxattr	= CFPH_A_RECLAIM_PERCENT,
+		.flags		= GENL_CMD_CAP_DUMP,
 	},
 };
 

@@ -13,6 +13,8 @@
 
 int cfph_nl_map_get_start(struct netlink_callback *cb);
 int cfph_nl_map_raw_get_start(struct netlink_callback *cb);
+int cfph_nl_reclaim_start(struct netlink_callback *cb);
+int cfph_nl_reclaim_done(struct netlink_callback *cb);
 
 int cfph_nl_get_doit(struct sk_buff *skb, struct genl_info *info);
 int cfph_nl_set_doit(struct sk_buff *skb, struct genl_info *info);
@@ -22,6 +24,7 @@ int cfph_nl_map_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
 int cfph_nl_map_raw_get_dumpit(struct sk_buff *skb,
 			       struct netlink_callback *cb);
 int cfph_nl_defaults_get_doit(struct sk_buff *skb, struct genl_info *info);
+int cfph_nl_reclaim_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
 
 enum {
 	CFPH_NLGRP_MONITOR,

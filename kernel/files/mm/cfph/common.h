@@ -26,6 +26,7 @@ struct sk_buff;
  * @interval_ms: between two passes, 10..10000
  * @drain: enum cfph_drain
  * @keep: enum cfph_keep
+ * @reclaim: percent of the clean page cache that is given back at START, 0..100
  *
  * None of them can make the map wrong, nor what the host decides on it: they choose
  * whether there is one, and when deltas are sent.
@@ -35,6 +36,7 @@ struct cfph_tunables {
 	u32 interval_ms;
 	u32 drain;
 	u32 keep;
+	u32 reclaim;
 };
 
 extern const struct cfph_tunables cfph_default_tunables;
@@ -101,6 +103,8 @@ struct cfph_info {
  * @pass_ns: what the newest pass took
  * @resets: times the transport went away
  * @refused: times the map was refused to somebody who wanted it
+ * @reclaimed_pages: page cache that was given back
+ * @reclaim_ns: what the newest reclaim took
  */
 struct cfph_counters {
 	u64 migrations;
@@ -121,6 +125,8 @@ struct cfph_counters {
 	u64 pass_ns;
 	u64 resets;
 	u64 refused;
+	u64 reclaimed_pages;
+	u64 reclaim_ns;
 };
 
 void cfph_get_info(struct cfph_info *info);
@@ -233,6 +239,36 @@ void cfph_refuse_locked(enum cfph_reason reason, const char *text);
 
 bool cfph_lists_shorten(bool shorten);
 void cfph_lists_drain(u32 migration_id, u32 round);
+
+/* --- page cache, reclaim.c; used by session.c, kcfphd.c and dump.c --- */
+
+/**
+ * struct cfph_reclaim - where a reclaim of page cache is
+ * @percent: of the clean page cache
+ * @end: enum cfph_reclaim_end
+ * @target_pages: what @percent was when it began, an estimate
+ * @pages: given back so far
+ * @ns: what that has taken
+ * @end_pfn: from here on all has been looked at in this turn
+ * @used: the second turn, which takes what has been used more than once
+ * @open: has begun, and not been ended
+ *
+ * Fits into the context of a netlink dump.
+ */
+struct cfph_reclaim {
+	u32 percent;
+	u32 end;
+	u64 target_pages;
+	u64 pages;
+	u64 ns;
+	unsigned long end_pfn;
+	bool used;
+	bool open;
+};
+
+void cfph_reclaim_begin(struct cfph_reclaim *r, u32 percent);
+void cfph_reclaim_step(struct cfph_reclaim *r);
+void cfph_reclaim_end(struct cfph_reclaim *r, u32 migration_id, u32 round);
 
 /* --- the thread, kcfphd.c and session.c; used by those above them --- */
 

@@ -2,12 +2,12 @@
 /*
  * Continuous free-page hinting: the dumps of the generic netlink family.
  *
- * One message for each zone or leaf.  A dump that is read slowly goes on where it
- * stopped: the cursor is the number of the next zone or leaf, so nothing has to be
- * held in between, and what comes or goes meanwhile does no harm.
+ * One message for each zone, leaf, or step of a reclaim.  A dump that is read slowly
+ * goes on where it stopped: the cursor is the number of the next zone or leaf, so
+ * nothing has to be held in between, and what comes or goes meanwhile does no harm.
  *
- * Locks: cfph_mutex to look at the state, for a moment.  What everybody may ask for
- * takes no lock of the allocator.
+ * Locks: cfph_mutex to look at the state, for a moment, and between the steps of a
+ * reclaim.  What everybody may ask for takes no lock of the allocator.
  */
 #include <linux/cfph.h>
 #include <linux/mm.h>
@@ -276,4 +276,93 @@ int cfph_nl_map_raw_get_dumpit(struct sk_buff *skb,
 			       struct netlink_callback *cb)
 {
 	return cfph_nl_map_get_dumpit(skb, cb);
+}
+
+/* --- CFPH_CMD_RECLAIM --- */
+
+/* In the place of struct cfph_dump: the cursor is all that there is. */
+static struct cfph_reclaim *cfph_reclaim_of(struct netlink_callback *cb)
+{
+	NL_ASSERT_DUMP_CTX_FITS(struct cfph_reclaim);
+
+	return (struct cfph_reclaim *)cb->ctx;
+}
+
+/**
+ * cfph_nl_reclaim_start - begin to give page cache back
+ * @cb: the dump; the policy has checked the range
+ *
+ * A dump, because it takes seconds: the one who asks does the work, step by step as
+ * it reads how far it has come, and holds nothing in between.
+ *
+ * Return: 0 or a negative errno, with the reason in the extended ack.
+ */
+int cfph_nl_reclaim_start(struct netlink_callback *cb)
+{
+	const struct nlattr *percent;
+	int err;
+
+	err = cfph_nl_check_admin(cb->skb, cb->extack);
+	if (err)
+		return err;
+	percent = genl_info_dump(cb)->attrs[CFPH_A_RECLAIM_PERCENT];
+	if (!percent) {
+		NL_SET_ERR_MSG(cb->extack, "percent is missing: how much to give back");
+		return -EINVAL;
+	}
+	cfph_reclaim_begin(cfph_reclaim_of(cb), nla_get_u32(percent));
+	return 0;
+}
+
+static int cfph_reclaim_fill(struct sk_buff *skb, const struct cfph_reclaim *r)
+{
+	if (nla_put_u32(skb, CFPH_A_RECLAIM_PERCENT, r->percent) ||
+	    nla_put_u64_64bit(skb, CFPH_A_RECLAIM_TARGET_PAGES,
+			      r->target_pages, CFPH_A_RECLAIM_PAD) ||
+	    nla_put_u64_64bit(skb, CFPH_A_RECLAIM_PAGES, r->pages,
+			      CFPH_A_RECLAIM_PAD) ||
+	    nla_put_u64_64bit(skb, CFPH_A_RECLAIM_NS, r->ns,
+			      CFPH_A_RECLAIM_PAD) ||
+	    nla_put_u32(skb, CFPH_A_RECLAIM_END, r->end))
+		return -EMSGSIZE;
+	return 0;
+}
+
+/**
+ * cfph_nl_reclaim_dumpit - give some page cache back
+ * @skb: room for a message
+ * @cb: the dump
+ *
+ * Return: bytes in @skb if there is more to come, 0 at the end, or a negative errno.
+ */
+int cfph_nl_reclaim_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	struct cfph_reclaim *r = cfph_reclaim_of(cb);
+	void *header;
+
+	if (r->end != CFPH_RECLAIM_END_NONE)
+		return 0;
+	mutex_lock(&cfph_mutex);
+	cfph_reclaim_step(r);
+	mutex_unlock(&cfph_mutex);
+
+	header = cfph_dump_begin(skb, cb);
+	if (!header || cfph_reclaim_fill(skb, r))
+		return -EMSGSIZE;
+	genlmsg_end(skb, header);
+	return skb->len;
+}
+
+/**
+ * cfph_nl_reclaim_done - it is over, or the one who asked has gone
+ * @cb: the dump
+ *
+ * Return: 0.
+ */
+int cfph_nl_reclaim_done(struct netlink_callback *cb)
+{
+	mutex_lock(&cfph_mutex);
+	cfph_reclaim_end(cfph_reclaim_of(cb), 0, 0);
+	mutex_unlock(&cfph_mutex);
+	return 0;
 }

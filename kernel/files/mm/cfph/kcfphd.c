@@ -140,6 +140,25 @@ static long kcfphd_answer_start(void)
 
 /* --- main loop --- */
 
+/*
+ * Between passes, so that what has been given back is told like any other change,
+ * while more of it is; and once more right behind the last step.
+ */
+static long kcfphd_reclaim_step(void)
+{
+	struct cfph_reclaim *reclaim = &cfph_session.reclaim;
+
+	cfph_reclaim_step(reclaim);
+	if (!reclaim->open || reclaim->end == CFPH_RECLAIM_END_NONE)
+		return KCFPHD_AGAIN;
+
+	cfph_reclaim_end(reclaim, cfph_session.migration_id, cfph_session.round);
+	/* Much of it lies in the per-cpu lists. */
+	cfph_session.drain = cfph.tunables.drain != CFPH_DRAIN_OFF;
+	cfph_session.next = jiffies;
+	return KCFPHD_AGAIN;
+}
+
 static long kcfphd_session_step(void)
 {
 	unsigned long now;
@@ -154,6 +173,8 @@ static long kcfphd_session_step(void)
 			kcfphd_begin_pass();
 			return KCFPHD_AGAIN;
 		}
+		if (cfph_session.reclaim.open)
+			return kcfphd_reclaim_step();
 		/* It may have become due: then not a sleep of for ever. */
 		now = jiffies;
 		return time_before(now, cfph_session.next) ?

@@ -86,7 +86,7 @@ int cfph_nl_check_admin(const struct sk_buff *skb,
 
 static size_t cfph_nl_info_size(const char *cpus)
 {
-	return 8 * nla_total_size(sizeof(u32)) +
+	return 9 * nla_total_size(sizeof(u32)) +
 	       4 * nla_total_size_64bit(sizeof(u64)) +
 	       nla_total_size(strlen(cpus) + 1);
 }
@@ -97,7 +97,8 @@ static int cfph_nl_fill_tunables(struct sk_buff *reply,
 	if (nla_put_u32(reply, CFPH_A_ENABLE, t->enable) ||
 	    nla_put_u32(reply, CFPH_A_INTERVAL_MS, t->interval_ms) ||
 	    nla_put_u32(reply, CFPH_A_DRAIN, t->drain) ||
-	    nla_put_u32(reply, CFPH_A_KEEP, t->keep))
+	    nla_put_u32(reply, CFPH_A_KEEP, t->keep) ||
+	    nla_put_u32(reply, CFPH_A_RECLAIM, t->reclaim))
 		return -EMSGSIZE;
 	return 0;
 }
@@ -217,7 +218,9 @@ static int cfph_nl_fill_counters(struct sk_buff *reply, const void *unused)
 	    CFPH_NL_PUT(SCAN_NS, scan_ns) ||
 	    CFPH_NL_PUT(PASS_NS, pass_ns) ||
 	    CFPH_NL_PUT(RESETS, resets) ||
-	    CFPH_NL_PUT(REFUSED, refused))
+	    CFPH_NL_PUT(REFUSED, refused) ||
+	    CFPH_NL_PUT(RECLAIMED_PAGES, reclaimed_pages) ||
+	    CFPH_NL_PUT(RECLAIM_NS, reclaim_ns))
 		return -EMSGSIZE;
 	return 0;
 }
@@ -255,6 +258,7 @@ static bool cfph_nl_read_tunables(const struct genl_info *info,
 	any |= cfph_nl_read_u32(info, CFPH_A_INTERVAL_MS, &t->interval_ms);
 	any |= cfph_nl_read_u32(info, CFPH_A_DRAIN, &t->drain);
 	any |= cfph_nl_read_u32(info, CFPH_A_KEEP, &t->keep);
+	any |= cfph_nl_read_u32(info, CFPH_A_RECLAIM, &t->reclaim);
 	return any;
 }
 

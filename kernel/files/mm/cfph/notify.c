@@ -31,7 +31,9 @@ static int cfph_notify_fill(struct sk_buff *msg, enum cfph_event event,
 	    nla_put_u32(msg, CFPH_A_EVENT_REASON, reason) ||
 	    nla_put_u32(msg, CFPH_A_EVENT_MIGRATION_ID, migration_id) ||
 	    nla_put_u32(msg, CFPH_A_EVENT_ROUND, round) ||
-	    (text && nla_put_string(msg, CFPH_A_EVENT_TEXT, text)))
+	    (text && nla_put_string(msg, CFPH_A_EVENT_TEXT, text)) ||
+	    (event == CFPH_EVENT_START &&
+	     nla_put_u32(msg, CFPH_A_EVENT_RECLAIM, cfph.tunables.reclaim)))
 		return -EMSGSIZE;
 	return 0;
 }

@@ -126,6 +126,9 @@ void cfph_session_begin(u32 migration_id)
 	cfph_session.answer = false;
 	cfph_session.stalled = false;
 	cfph_session.drain = cfph.tunables.drain != CFPH_DRAIN_OFF;
+	if (cfph.tunables.reclaim)
+		cfph_reclaim_begin(&cfph_session.reclaim,
+				   cfph.tunables.reclaim);
 }
 
 /**
@@ -142,6 +145,8 @@ void cfph_session_end(void)
 	cfph_put_buffer();
 	cfph_lists_shorten(false);
 	if (cfph_session.phase != CFPH_PHASE_IDLE) {
+		cfph_reclaim_end(&cfph_session.reclaim,
+				 cfph_session.migration_id, cfph_session.round);
 		trace_cfph_stop(cfph_session.migration_id, cfph_session.round);
 		cfph_session_tell(CFPH_EVENT_STOP);
 	}

@@ -52,6 +52,7 @@ struct cfph_session {
 	bool drain;		/* drain the per-cpu lists before the next pass */
 	bool answer;		/* a ROUND wants a pass */
 	bool stalled;		/* there has been no buffer since the last pass */
+	struct cfph_reclaim reclaim;	/* of page cache, at START */
 
 	unsigned long next;	/* jiffies of the next pass */
 	unsigned long chunk;	/* where the pass goes on */

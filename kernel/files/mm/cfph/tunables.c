@@ -8,8 +8,9 @@
  *
  * Why no value can hurt a migration that runs: the map and its header page do not
  * depend on any of them, but for "enable" and "keep", which take the map away in the
- * order that cfph_down() gives reasons for.  The rest decides when deltas are sent.
- * A delta that comes late, or never, makes the host send a page that it need not.
+ * order that cfph_down() gives reasons for.  The rest decides when deltas are sent:
+ * a delta that comes late, or never, makes the host send a page that it need not.
+ * "reclaim" frees pages as everybody does, through the hooks.
  *
  * Locks: values are read and written under cfph_mutex, like the rest of struct
  * cfph_control.  The hotplug callback runs under cpu_hotplug_lock, which nests
@@ -33,6 +34,7 @@ const struct cfph_tunables cfph_default_tunables = {
 	.interval_ms	= 100,
 	.drain		= CFPH_DRAIN_START,
 	.keep		= CFPH_KEEP_ALWAYS,
+	.reclaim	= 0,
 };
 
 /**

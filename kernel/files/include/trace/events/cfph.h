@@ -58,6 +58,12 @@
 	EM(CFPH_REASON_QUEUE_NUMBERS,	"queue-numbers")	\
 	EMe(CFPH_REASON_PAGE_CONTENTS,	"page-contents")
 
+#define CFPH_RECLAIM_ENDS					\
+	EM(CFPH_RECLAIM_END_NONE,	"none")			\
+	EM(CFPH_RECLAIM_END_DONE,	"done")			\
+	EM(CFPH_RECLAIM_END_LOW_MEMORY,	"low-memory")		\
+	EMe(CFPH_RECLAIM_END_STOPPED,	"stopped")
+
 /* Macros of the wire header: the preprocessor makes numbers of them. */
 #define CFPH_COMMANDS						\
 	{ VIRTIO_BALLOON_CFPH_CMD_START,	"start" },	\
@@ -71,6 +77,7 @@
 /* A new enumerator without a name above must not build. */
 static_assert(CFPH_STATE_MAX == CFPH_STATE_READY);
 static_assert(CFPH_REASON_MAX == CFPH_REASON_PAGE_CONTENTS);
+static_assert(CFPH_RECLAIM_END_MAX == CFPH_RECLAIM_END_STOPPED);
 
 /* First export the values of the enumerators to user space ... */
 #undef EM
@@ -80,6 +87,7 @@ static_assert(CFPH_REASON_MAX == CFPH_REASON_PAGE_CONTENTS);
 
 CFPH_STATES
 CFPH_REASONS
+CFPH_RECLAIM_ENDS
 
 /* ... then make the tables of __print_symbolic() from the same lists. */
 #undef EM
@@ -362,6 +370,49 @@ TRACE_EVENT(cfph_drain,
 
 	TP_printk("migration_id=%u round=%u ns=%llu",
 		  __entry->migration_id, __entry->round, __entry->ns)
+);
+
+/*
+ * Page cache has been given back: for a migration that has begun, or with a
+ * migration_id of 0, because an administrator has asked for it.
+ *
+ *	percent		how much of the clean page cache was asked for
+ *	target_pages	what that was when it began, an estimate
+ *	pages		what has been given back
+ *	ns		time for its steps, without waiting between them
+ *	end		why it is over, enum cfph_reclaim_end
+ */
+TRACE_EVENT(cfph_reclaim,
+
+	TP_PROTO(u32 migration_id, u32 round, u32 percent, u64 target_pages,
+		 u64 pages, u64 ns, u32 end),
+
+	TP_ARGS(migration_id, round, percent, target_pages, pages, ns, end),
+
+	TP_STRUCT__entry(
+		__field(u32,	migration_id)
+		__field(u32,	round)
+		__field(u32,	percent)
+		__field(u32,	end)
+		__field(u64,	target_pages)
+		__field(u64,	pages)
+		__field(u64,	ns)
+	),
+
+	TP_fast_assign(
+		__entry->migration_id	= migration_id;
+		__entry->round		= round;
+		__entry->percent	= percent;
+		__entry->end		= end;
+		__entry->target_pages	= target_pages;
+		__entry->pages		= pages;
+		__entry->ns		= ns;
+	),
+
+	TP_printk("migration_id=%u round=%u percent=%u target_pages=%llu pages=%llu ns=%llu end=%s",
+		  __entry->migration_id, __entry->round, __entry->percent,
+		  __entry->target_pages, __entry->pages, __entry->ns,
+		  __print_symbolic(__entry->end, CFPH_RECLAIM_ENDS))
 );
 
 /*
