@@ -25,10 +25,12 @@ static const struct tunable {
 	{ "interval-ms", CFPH_A_INTERVAL_MS, 10, 10000 },
 	{ "drain", CFPH_A_DRAIN, 0, CFPH_DRAIN_MAX },
 	{ "keep", CFPH_A_KEEP, 0, CFPH_KEEP_MAX },
+	{ "reclaim", CFPH_A_RECLAIM, 0, 100 },
 };
 
 static const uint8_t dumps[] = {
 	CFPH_CMD_ZONE_GET, CFPH_CMD_MAP_GET, CFPH_CMD_MAP_RAW_GET,
+	CFPH_CMD_RECLAIM,
 };
 
 static const uint8_t dos[] = {
@@ -149,8 +151,13 @@ size_t make_get(struct fuzz *f)
 size_t make_dump(struct fuzz *f)
 {
 	uint8_t command = dumps[below(f, ARRAY_SIZE(dumps))];
+	size_t at = begin(f, 0, command, NLM_F_DUMP);
+	uint32_t percent = below(f, 101);
 
-	return finish(f, 0, begin(f, 0, command, NLM_F_DUMP));
+	if (command == CFPH_CMD_RECLAIM)
+		at = put(f, at, CFPH_A_RECLAIM_PERCENT, &percent,
+			 sizeof(percent));
+	return finish(f, 0, at);
 }
 
 /* Around the ends of a range, and where the kinds of integers end. */
@@ -213,8 +220,9 @@ static size_t probe_cpus(struct fuzz *f, struct probe *p)
 
 static size_t probe_command(struct fuzz *f, struct probe *p)
 {
-	/* Beyond the last one, and 0. */
-	uint8_t command = CFPH_CMD_MAX + below(f, 257 - CFPH_CMD_MAX);
+	/* Beyond the last one, and 0; or the kernel's alone. */
+	uint8_t command = below(f, 8) ? CFPH_CMD_MAX + 1 + below(f, 256 - CFPH_CMD_MAX) :
+					CFPH_CMD_EVENT_NTF;
 	uint16_t flags = below(f, 2) ? NLM_F_DUMP : 0;
 
 	p->what = "a command that there is not";
@@ -224,8 +232,6 @@ static size_t probe_command(struct fuzz *f, struct probe *p)
 		command = flags ? dos[below(f, ARRAY_SIZE(dos))] :
 				  dumps[below(f, ARRAY_SIZE(dumps))];
 		p->what = flags ? "do as dump" : "dump as do";
-	} else if (command == CFPH_CMD_MAX) {
-		command = CFPH_CMD_EVENT_NTF;	/* the kernel's alone */
 	}
 	p->value = command;
 	return finish(f, 0, begin(f, 0, command, NLM_F_ACK | flags));

@@ -91,6 +91,9 @@ bench-latency: guest qemu $(RELAY) ## how long host and guest take to answer eac
 bench-tunables: guest qemu $(RELAY) ## when each tunable of fpctl helps (CASES=, MEM=1G, BW=100M, OUT=file.json)
 	$(Q)$(BENCH_ENV) $(PERF_DIR)/bench-tunables
 
+bench-reclaim: guest qemu $(RELAY) ## migrations of a guest full of page cache, by what it gives back (CASES="0 50 100", MEM=2G, BW="200M 1.25G", OUT=file.json)
+	$(Q)$(BENCH_ENV) $(PERF_DIR)/bench-reclaim
+
 # --- scale ---
 
 # The device's and the filter's object files, as QEMU's own build has made them,
@@ -125,4 +128,4 @@ bench-report: ## plots and a page of results (RESULTS=Documentation/results)
 	$(Q)$(PERF_DIR)/bench-report $(or $(RESULTS),Documentation/results)
 
 .PHONY: bench bench-hooks bench-churn bench-seed bench-save bench-latency bench-tunables \
-	bench-scale bench-report
+	bench-reclaim bench-scale bench-report

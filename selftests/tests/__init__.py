@@ -9,5 +9,5 @@ ORDER = (
     "runner", "checkers", "unit", "guest", "migrate", "fault", "mutants", "netlink",
     "kvm", "hostile", "docs", "peers", "life", "moments", "balloon", "machines",
     "no_memory", "save", "postcopy", "hostmem", "downtime", "operator", "libvirt",
-    "hooks", "hotplug", "rare", "kselftest", "bench",
+    "reclaim", "hooks", "hotplug", "rare", "kselftest", "bench",
 )

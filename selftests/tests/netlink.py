@@ -20,7 +20,7 @@ ORDERS = 11
 NEWUSER, NEWNET = 0x10000000, 0x40000000
 
 DEFAULTS = {"enable": 1, "interval-ms": 100, "drain": "start", "cpus": "0-1",
-            "keep": "always"}
+            "keep": "always", "reclaim": 0}
 
 
 def boot(ctx, **fields):
@@ -51,9 +51,9 @@ def netlink_ynl(ctx):
     got = {key: show[key] for key in DEFAULTS}
     need(got == DEFAULTS, f"defaults: {got}")
     need((show["state"], show["reason"]) == ("ready", "none"), str(show))
-    need(len(show) == 13, f"{len(show)} attributes, the spec has 13")
+    need(len(show) == 14, f"{len(show)} attributes, the spec has 14")
     need(ynl(vm, "--do defaults-get") == DEFAULTS, "defaults-get differs")
-    need(len(ynl(vm, "--do stats-get")) == 18, "not 18 counters")
+    need(len(ynl(vm, "--do stats-get")) == 20, "not 20 counters")
 
     need(ynl(vm, "--do set --json '{\"interval-ms\": 50, \"cpus\": \"1\", "
              "\"drain\": \"round\"}'") is None, "set has an answer")
@@ -70,6 +70,10 @@ def netlink_ynl(ctx):
          f"{len(leaves)} and {len(raw)} leaves")
     need(all(len(leaf["bitmap"]) == 8192 for leaf in raw), "not 4096 bytes")
     need("bitmap" not in leaves[0], "map-get has the bits, too")
+
+    told = ynl(vm, "--dump reclaim --json '{\"percent\": 100}'")
+    need(told[-1]["end"] == "done" and told[-1]["percent"] == 100 and
+         all(step["end"] == "none" for step in told[:-1]), str(told))
 
     # Several messages of 4000 bytes, each where the one before stopped.
     code, text = vm.run(f"{clients.CLI} --output-json --dump map-get "
@@ -266,7 +270,7 @@ def netlink_set(ctx):
     for attr, value, policy in (
             ("enable", 2, (0, 1)), ("interval-ms", 9, (10, 10000)),
             ("interval-ms", 10001, (10, 10000)), ("drain", 3, (0, 2)),
-            ("keep", 2, (0, 1))):
+            ("keep", 2, (0, 1)), ("reclaim", 101, (0, 100))):
         refused({**first, attr: value}, attr, policy=policy)
     refused({**first, "cpus": "0-7"}, "cpus",
             "cpus 0-7: beyond the CPUs that there can be, 0-1")
