@@ -185,8 +185,8 @@ def reclaim_refused(ctx):
     vm = boot(ctx)
     for words, text in (("reclaim 101", "out of range, 0..100"),
                         ("set reclaim 101", "out of range, 0..100"),
-                        ("reclaim -1", "not a number, 0..100 %"),
-                        ("set reclaim -1", "not a number, 0..100 %"),
+                        ("reclaim -- -1", "not a number, 0..100 %"),
+                        ("set reclaim=-1", "not a number, 0..100 %"),
                         ("reclaim", "needs a value, 0..100 %")):
         code, said = vm.run(f"fpctl {words}")
         need(code in (1, 2) and text in said, f"{words}: {code}: {said}")

@@ -299,7 +299,7 @@ static int raw(const struct fpc_ctx *ctx, const char *path)
 	r.err = fpc_file_create(&r.file, path, 0600);
 	if (r.err)
 		return fpc_fail(FPC_EXIT_LOST, "%s: %s", what, strerror(r.err));
-	rc = fpc_list(ctx, what, CFPH_CMD_MAP_RAW_GET, &fpc_leaf_table, write_leaf, &r);
+	rc = fpc_list(ctx, what, CFPH_CMD_MAP_RAW_GET, &fpc_leaf_table, NULL, write_leaf, &r);
 	r.err = fpc_file_end(&r.file, rc ? ECANCELED : r.err);
 	if (!rc && r.err)
 		rc = fpc_fail(FPC_EXIT_LOST, "%s: %s", what, strerror(r.err));
@@ -313,7 +313,7 @@ int cmd_map(const struct fpc_ctx *ctx)
 
 	if (ctx->opt['r'])
 		return raw(ctx, ctx->opt['r']);
-	rc = fpc_list(ctx, "map", CFPH_CMD_MAP_GET, &fpc_leaf_table, keep, &l);
+	rc = fpc_list(ctx, "map", CFPH_CMD_MAP_GET, &fpc_leaf_table, NULL, keep, &l);
 	if (!rc && l.no_memory)
 		rc = fpc_fail(FPC_EXIT_LOST, "map: out of memory");
 	if (l.nr)

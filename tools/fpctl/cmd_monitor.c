@@ -52,6 +52,8 @@ static void show_text(const char *name, const struct fpc_attrs *a)
 		       a->value[CFPH_A_EVENT_ROUND]);
 		gap = ", ";
 	}
+	if (a->value[CFPH_A_EVENT_RECLAIM])
+		printf("%sreclaim %" PRIu64 "%%", gap, a->value[CFPH_A_EVENT_RECLAIM]);
 	if (text[0])
 		printf("%s%s", gap, text);
 	putchar('\n');

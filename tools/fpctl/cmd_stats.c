@@ -148,7 +148,7 @@ static int show_zones(const struct fpc_ctx *ctx, void *unused)
 	int rc;
 
 	(void)unused;
-	rc = fpc_list(ctx, "stats zone", CFPH_CMD_ZONE_GET, &fpc_zone_table, keep, &z);
+	rc = fpc_list(ctx, "stats zone", CFPH_CMD_ZONE_GET, &fpc_zone_table, NULL, keep, &z);
 	if (!rc && z.no_memory)
 		rc = fpc_fail(FPC_EXIT_LOST, "stats zone: out of memory");
 	if (rc)

@@ -136,17 +136,12 @@ const char *fpc_args_value(const struct fpc_field *field, const char *word, stru
 	return NULL;
 }
 
-int fpc_args_pair(const char *where, bool whole, const char *key, const char *word,
+int fpc_args_word(const char *where, const struct fpc_field *field, const char *word,
 		  struct fpc_attrs *attrs)
 {
-	int i = fpc_choose(where, "tunable", fpc_key_names, key, whole);
-	const struct fpc_field *field;
 	char range[LIST_MAX];
 	const char *why;
 
-	if (i < 0)
-		return FPC_EXIT_USAGE;
-	field = &fpc_status_table.fields[i];
 	if (fpc_have(attrs, field->attr))
 		return fpc_fail(FPC_EXIT_USAGE, "%s %s: given twice", where, field->name);
 	fpc_field_range(field, range, sizeof(range));
@@ -157,6 +152,15 @@ int fpc_args_pair(const char *where, bool whole, const char *key, const char *wo
 	if (!why)
 		return FPC_EXIT_OK;
 	return fpc_fail(FPC_EXIT_USAGE, "%s %s %s: %s %s", where, field->name, word, why, range);
+}
+
+int fpc_args_pair(const char *where, bool whole, const char *key, const char *word,
+		  struct fpc_attrs *attrs)
+{
+	int i = fpc_choose(where, "tunable", fpc_key_names, key, whole);
+
+	return i < 0 ? FPC_EXIT_USAGE
+		     : fpc_args_word(where, &fpc_status_table.fields[i], word, attrs);
 }
 
 int fpc_args_pairs(const char *where, int argc, char **argv, struct fpc_attrs *attrs)

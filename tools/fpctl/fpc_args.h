@@ -35,10 +35,13 @@ const char *fpc_args_value(const struct fpc_field *field, const char *word,
 			   struct fpc_attrs *attrs);
 
 /*
- * One pair.  @where begins the error line, "set" for example; @whole: the key
- * may not be cut short.  Return: FPC_EXIT_OK, or FPC_EXIT_USAGE with the error
- * line printed.
+ * The same.  @where begins the error line, "set" for example; @word: NULL if there is
+ * none.  Return: FPC_EXIT_OK, or FPC_EXIT_USAGE with the error line printed.
  */
+int fpc_args_word(const char *where, const struct fpc_field *field, const char *word,
+		  struct fpc_attrs *attrs);
+
+/* One pair.  @whole: the key may not be cut short. */
 int fpc_args_pair(const char *where, bool whole, const char *key, const char *word,
 		  struct fpc_attrs *attrs);
 

@@ -100,17 +100,18 @@ int fpc_get(const struct fpc_ctx *ctx, const char *what, uint8_t command,
 }
 
 int fpc_list(const struct fpc_ctx *ctx, const char *what, uint8_t command,
-	     const struct fpc_table *table, fpc_each *each, void *arg)
+	     const struct fpc_table *table, const struct fpc_attrs *request, fpc_each *each,
+	     void *arg)
 {
 	struct fpc_nl_error e;
 
-	ask(ctx, command, true, table, NULL, each, arg, &e);
-	return fpc_fail_kernel(what, NULL, &e);
+	ask(ctx, command, true, table, request, each, arg, &e);
+	return fpc_fail_kernel(what, fpc_field_by_attr(table, e.attr), &e);
 }
 
 const struct fpc_field *fpc_set(const struct fpc_ctx *ctx, const struct fpc_attrs *attrs,
 				struct fpc_nl_error *e)
 {
 	ask(ctx, CFPH_CMD_SET, false, &fpc_status_table, attrs, NULL, NULL, e);
-	return e->attr ? fpc_field_by_attr(&fpc_status_table, e->attr) : NULL;
+	return fpc_field_by_attr(&fpc_status_table, e->attr); /* none is 0 */
 }

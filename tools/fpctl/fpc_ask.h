@@ -22,7 +22,8 @@ int fpc_fail_kernel(const char *what, const struct fpc_field *field, const struc
 int fpc_get(const struct fpc_ctx *ctx, const char *what, uint8_t command,
 	    const struct fpc_table *table, struct fpc_attrs *reply);
 int fpc_list(const struct fpc_ctx *ctx, const char *what, uint8_t command,
-	     const struct fpc_table *table, fpc_each *each, void *arg);
+	     const struct fpc_table *table, const struct fpc_attrs *request, fpc_each *each,
+	     void *arg);
 
 /*
  * Set tunables, all or none; nothing is printed.

@@ -55,7 +55,7 @@ struct fpc_field {
 	bool settable;
 	const char *name;
 	const char *unit; /* "" if it has none */
-	uint32_t min, max; /* if settable and a number */
+	uint32_t min, max; /* if it is typed and a number */
 	const char *hint; /* what a settable FPC_STRING looks like */
 	const struct fpc_choice *choices; /* FPC_BOOL, FPC_ENUM: by value */
 	unsigned int nr_choices;
@@ -72,6 +72,7 @@ extern const struct fpc_table fpc_stats_table; /* stats-get */
 extern const struct fpc_table fpc_zone_table; /* zone-get */
 extern const struct fpc_table fpc_leaf_table; /* map-get, map-raw-get */
 extern const struct fpc_table fpc_event_table; /* event-ntf */
+extern const struct fpc_table fpc_reclaim_table; /* reclaim */
 
 static inline bool fpc_have(const struct fpc_attrs *a, uint16_t attr)
 {

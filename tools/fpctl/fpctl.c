@@ -120,6 +120,12 @@ static const struct cmd {
 		  "largest run is looked for in each 128 MiB.  Fragmentation is the part of\n"
 		  "the free memory that is in blocks smaller than 2 MiB.  --raw writes the\n"
 		  "bits, bit n % 8 of byte n / 8 for page n.  This needs CAP_SYS_ADMIN." },
+	{ "reclaim", cmd_reclaim, "PERCENT", 1, NULL, "jptd",
+	  "Give clean page cache back now",
+	  .text = "Page cache that is clean and that no process has mapped is taken out of\n"
+		  "memory: PERCENT of it, what has been used once before the rest.  Nothing is\n"
+		  "written, swapped or unmapped.  It stops when memory gets short, or when it is\n"
+		  "interrupted.  This needs CAP_SYS_ADMIN." },
 	{ "save", cmd_save, "[FILE]", 1, file_names, "d",
 	  "Write the tunables that are not at their defaults to a file", .text = TEXT_FILE },
 	{ "restore", cmd_restore, "[FILE]", 1, file_names, "ld",

@@ -35,6 +35,6 @@ struct fpc_ctx {
 /* A command, in cmd_*.c; the table of them is in fpctl.c. */
 typedef int fpc_run(const struct fpc_ctx *ctx);
 fpc_run cmd_show, cmd_get, cmd_stats, cmd_set, cmd_reset, cmd_start, cmd_stop, cmd_wait,
-	cmd_monitor, cmd_map, cmd_save, cmd_restore;
+	cmd_monitor, cmd_map, cmd_reclaim, cmd_save, cmd_restore;
 
 #endif /* FPCTL_H */

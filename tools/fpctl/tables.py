@@ -186,6 +186,7 @@ def schemas(spec):
                             "run, of their leaves.", node)),
         "monitor": whole("fpctl -j monitor, one object for each event", event,
                          "Only with -t: when it happened"),
+        "reclaim": whole("fpctl -j reclaim", entry(spec, "reclaim")),
     }
 
 

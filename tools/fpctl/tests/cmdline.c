@@ -157,6 +157,8 @@ static void set_kernel(const struct fpc_attrs *status, const struct fake_event *
 	fake_nl.nr_zones = nr_zones;
 	fake_nl.leaves = leaves;
 	fake_nl.nr_leaves = nr_leaves;
+	fake_nl.steps = steps;
+	fake_nl.nr_steps = nr_steps;
 	fake_nl.events = events;
 }
 
@@ -167,6 +169,8 @@ static bool run_row(const struct row *row)
 	bool bad;
 
 	set_kernel(row->status ? row->status : &ready, row->events ? row->events : no_events);
+	if (row->steps)
+		fake_nl.steps = row->steps;
 	fake_nl.open = row->open;
 	fake_nl.answer = row->answer;
 	put_file("conf", row->conf);
@@ -217,7 +221,7 @@ static bool run_random(unsigned int lines)
 					     "get",	    "reset",	    "wait",
 					     "--watch=1",   "--raw=raw",    "--lenient",
 					     "--timeout 1", "drain=off",    "=",
-					     "st",	    "int=5" };
+					     "st",	    "int=5",	    "reclaim" };
 	uint32_t seed = 1;
 
 	put_file("conf", NULL);

@@ -14,8 +14,8 @@
 /* kernels.c */
 extern const struct fpc_attrs ready, migrating, off, future, scanning, tuned;
 extern const struct fpc_attrs counters, defaults;
-extern const struct fpc_attrs zones[], leaves[];
-extern const unsigned int nr_zones, nr_leaves;
+extern const struct fpc_attrs zones[], leaves[], steps[], low_memory[];
+extern const unsigned int nr_zones, nr_leaves, nr_steps;
 extern const struct fake_event a_migration[], a_loss[], no_events[];
 
 /* What is not given must be empty, 0, or the kernel "ready". */
@@ -24,6 +24,7 @@ struct row {
 	int rc;
 	const char *out, *err, *sent;
 	const struct fpc_attrs *status;
+	const struct fpc_attrs *steps; /* of reclaim; "steps" */
 	const struct fake_event *events;
 	const char *conf; /* contents of the file "conf" before */
 	const char *file; /* contents of the file "file" after */
@@ -56,7 +57,9 @@ extern const unsigned int nr_rows_get, nr_rows_set, nr_rows_list, nr_rows_main;
 	"scan-ns                1234567  (1.234 ms)\n" \
 	"pass-ns                    999\n"             \
 	"resets                       0\n"             \
-	"refused                      0\n"
+	"refused                      0\n"             \
+	"reclaimed-pages              0\n"             \
+	"reclaim-ns                   0\n"
 
 #define ABSENT .open = { .code = FPC_EXIT_ABSENT, .text = "Object not found" }
 #define REFUSED(...) .answer = { .code = FPC_EXIT_REFUSED, __VA_ARGS__ }

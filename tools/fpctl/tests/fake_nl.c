@@ -89,6 +89,7 @@ static void record(const struct fpc_nl *nl, uint8_t command, const struct fpc_ta
 		[CFPH_CMD_ZONE_GET] = "zone-get",
 		[CFPH_CMD_MAP_GET] = "map-get",
 		[CFPH_CMD_MAP_RAW_GET] = "map-raw-get",
+		[CFPH_CMD_RECLAIM] = "reclaim",
 	};
 
 	if (fake_nl.sent_fd < 0)
@@ -119,11 +120,18 @@ static void grow(struct fpc_attrs *stats)
 		raise(SIGTERM);
 }
 
-static int list(bool zone, fpc_each *each, void *arg)
+static int list(uint8_t command, fpc_each *each, void *arg)
 {
-	const struct fpc_attrs *list = zone ? fake_nl.zones : fake_nl.leaves;
-	unsigned int nr = zone ? fake_nl.nr_zones : fake_nl.nr_leaves;
+	const struct fpc_attrs *list = fake_nl.leaves;
+	unsigned int nr = fake_nl.nr_leaves;
 
+	if (command == CFPH_CMD_ZONE_GET) {
+		list = fake_nl.zones;
+		nr = fake_nl.nr_zones;
+	} else if (command == CFPH_CMD_RECLAIM) {
+		list = fake_nl.steps;
+		nr = fake_nl.nr_steps;
+	}
 	/* The kernel may fail after it has sent a part. */
 	for (unsigned int i = 0; i < (fake_nl.answer.code ? 1 : nr); i++)
 		each(&list[i], arg);
@@ -138,7 +146,7 @@ int fpc_nl_ask(struct fpc_nl *nl, uint8_t command, bool is_list, const struct fp
 	record(nl, command, table, request);
 	*e = fake_nl.answer;
 	if (is_list)
-		return list(command == CFPH_CMD_ZONE_GET, each, arg);
+		return list(command, each, arg);
 	if (e->attr && !(request && fpc_have(request, e->attr)))
 		*e = (struct fpc_nl_error){ 0 };
 	if (e->code || !each)

@@ -22,8 +22,8 @@ struct fake_event {
 
 struct fake_nl {
 	/* What it answers. */
-	const struct fpc_attrs *status, *defaults, *stats, *zones, *leaves;
-	unsigned int nr_zones, nr_leaves;
+	const struct fpc_attrs *status, *defaults, *stats, *zones, *leaves, *steps;
+	unsigned int nr_zones, nr_leaves, nr_steps;
 	const struct fake_event *events;
 	/* How it fails, or warns; if that blames an attribute, as long as it is sent. */
 	struct fpc_nl_error open, answer;

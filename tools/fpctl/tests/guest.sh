@@ -81,7 +81,7 @@ nobody="start-stop-daemon -S -c 65534:65534 -x $fpctl --"
 range="10..10000 ms (kernel: integer out of range)"
 
 echo "KTAP version 1"
-echo "1..83"
+echo "1..87"
 
 run "$fpctl" reset
 cpus=$("$fpctl" get cpus)
@@ -140,9 +140,17 @@ run "$fpctl" show
 tunables=$("$fpctl" --complete -- reset '' | wc -l)
 [ "$(grep -c '^[a-z-]*  *[^ ]*  *(.*)$' "$tmp/out")" = "$tunables" ]
 result $? "show has the $tunables tunables, each with its range"
-ok "set the others" set cpus 0 keep migration
+ok "set the others" set cpus 0 keep migration reclaim 30
 json cpus '"0"'
 json keep '"migration"'
+json reclaim 30
+ok "no page cache when a migration starts" set reclaim 0
+run "$fpctl" reclaim 100
+rc=$?
+[ $rc = 0 ] && grep -q '^[0-9]* [a-zA-Z]* given back in [0-9]* ms$' "$tmp/out"
+result $? "page cache is given back, and it says how much"
+refused 2 "reclaim 101: out of range, 0..100 % (kernel: integer out of range)" \
+	"$fpctl" reclaim 101
 run "$fpctl" set drain off cpus 4-x
 rc=$?
 [ $rc = 2 ] && grep -q '^fpctl: set cpus 4-x: .* (kernel: .*)$' "$tmp/err"

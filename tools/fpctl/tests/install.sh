@@ -39,6 +39,7 @@ cat >"$tmp/want" <<EOF
 ./usr/share/fish/vendor_completions.d/fpctl.fish
 ./usr/share/fpctl/schema/map.json
 ./usr/share/fpctl/schema/monitor.json
+./usr/share/fpctl/schema/reclaim.json
 ./usr/share/fpctl/schema/show.json
 ./usr/share/fpctl/schema/stats.json
 ./usr/share/fpctl/schema/zone.json

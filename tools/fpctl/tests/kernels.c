@@ -2,13 +2,17 @@
 /*
  * The kernels that the command lines are tried on: what each of them answers.
  */
+#include <assert.h>
+
 #include <linux/cfph.h>
 
 #include "cmdline.h"
 
 #define A(attr) (UINT32_C(1) << CFPH_A_##attr)
 #define ALL_STATUS (((UINT32_C(1) << CFPH_A_PAD) - 1) & ~UINT32_C(1))
-#define ALL_STATS (((UINT32_C(1) << CFPH_A_STATS_PAD) - 1) & ~UINT32_C(1))
+#define ALL_STATS                                                   \
+	((((UINT32_C(1) << CFPH_A_STATS_PAD) - 1) & ~UINT32_C(1)) | \
+	 UINT32_C(1) << CFPH_A_STATS_RECLAIMED_PAGES | UINT32_C(1) << CFPH_A_STATS_RECLAIM_NS)
 
 const struct fpc_attrs ready = {
 	.have = ALL_STATUS,
@@ -70,7 +74,7 @@ const struct fpc_attrs counters = {
 
 /* As new as we are. */
 const struct fpc_attrs tuned = {
-	.have = ALL_STATUS | A(CPUS) | A(KEEP),
+	.have = ALL_STATUS | A(CPUS) | A(KEEP) | A(RECLAIM),
 	.value = { [CFPH_A_STATE] = CFPH_STATE_READY,
 		   [CFPH_A_ENABLE] = 1,
 		   [CFPH_A_INTERVAL_MS] = 100,
@@ -82,14 +86,15 @@ const struct fpc_attrs tuned = {
 		   [CFPH_A_MAP_BYTES] = 65536,
 		   [CFPH_A_BUFFER_BYTES] = 262144,
 		   [CFPH_A_CPUS] = 5,
-		   [CFPH_A_KEEP] = CFPH_KEEP_ALWAYS },
+		   [CFPH_A_KEEP] = CFPH_KEEP_ALWAYS,
+		   [CFPH_A_RECLAIM] = 50 },
 	.used = 6,
 	.data = "0-3,8",
 };
 
-/* What "tuned" has before anybody has changed its CPUs. */
+/* What "tuned" has before anybody has changed its CPUs and its reclaim. */
 const struct fpc_attrs defaults = {
-	.have = A(ENABLE) | A(INTERVAL_MS) | A(DRAIN) | A(CPUS) | A(KEEP),
+	.have = A(ENABLE) | A(INTERVAL_MS) | A(DRAIN) | A(CPUS) | A(KEEP) | A(RECLAIM),
 	.value = { [CFPH_A_ENABLE] = 1,
 		   [CFPH_A_INTERVAL_MS] = 100,
 		   [CFPH_A_DRAIN] = CFPH_DRAIN_START,
@@ -147,6 +152,27 @@ const struct fpc_attrs leaves[] = {
 };
 const unsigned int nr_leaves = ARRAY_SIZE(leaves);
 
+#define R(attr) (UINT32_C(1) << CFPH_A_RECLAIM_##attr)
+#define STEP(done, time, why)                                                     \
+	{                                                                         \
+		.have = R(PERCENT) | R(TARGET_PAGES) | R(PAGES) | R(NS) | R(END), \
+		.value = { [CFPH_A_RECLAIM_PERCENT] = 50,                         \
+			   [CFPH_A_RECLAIM_TARGET_PAGES] = 300000,                \
+			   [CFPH_A_RECLAIM_PAGES] = (done),                       \
+			   [CFPH_A_RECLAIM_NS] = (time),                          \
+			   [CFPH_A_RECLAIM_END] = (why) },                        \
+	}
+const struct fpc_attrs steps[] = {
+	STEP(1000, 2000000, CFPH_RECLAIM_END_NONE),
+	STEP(288358, 240999999, CFPH_RECLAIM_END_DONE),
+};
+const struct fpc_attrs low_memory[] = {
+	STEP(1000, 2000000, CFPH_RECLAIM_END_NONE),
+	STEP(1100, 2100000, CFPH_RECLAIM_END_LOW_MEMORY),
+};
+static_assert(sizeof(steps) == sizeof(low_memory), "nr_steps is that of both");
+const unsigned int nr_steps = ARRAY_SIZE(steps);
+
 #define E(attr) (UINT32_C(1) << CFPH_A_EVENT_##attr)
 #define EVENT(what, seconds, st, why, id, rnd)                                                     \
 	.event = {                                                                                 \
@@ -159,7 +185,13 @@ const unsigned int nr_leaves = ARRAY_SIZE(leaves);
 			   [CFPH_A_EVENT_ROUND] = (rnd) },                                         \
 	}
 const struct fake_event a_migration[] = {
-	{ EVENT(CFPH_EVENT_START, 990, CFPH_STATE_READY, 0, 3, 0) },
+	{ .event = { .have = E(EVENT) | E(TIME_NS) | E(STATE) | E(REASON) | E(MIGRATION_ID) |
+			     E(ROUND) | E(RECLAIM),
+		     .value = { [CFPH_A_EVENT_EVENT] = CFPH_EVENT_START,
+				[CFPH_A_EVENT_TIME_NS] = 990 * UINT64_C(1000000000),
+				[CFPH_A_EVENT_STATE] = CFPH_STATE_READY,
+				[CFPH_A_EVENT_MIGRATION_ID] = 3,
+				[CFPH_A_EVENT_RECLAIM] = 50 } } },
 	{ EVENT(CFPH_EVENT_ROUND, 995, CFPH_STATE_READY, 0, 3, 1) },
 	{ EVENT(CFPH_EVENT_STOP, 999, CFPH_STATE_READY, 0, 0, 0) },
 	{ EVENT(CFPH_EVENT_STATE, 999, CFPH_STATE_OFF, CFPH_REASON_ADMIN, 0, 0) },

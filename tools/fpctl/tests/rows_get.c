@@ -99,6 +99,7 @@ const struct row rows_get[] = {
 		 "drain          start     (off, start, round)\n"
 		 "cpus           0-3,8     (a list like 0-3,8)\n"
 		 "keep           always    (always, migration)\n"
+		 "reclaim        50        (0..100 %)\n"
 		 "migration      3, round 4\n"
 		 "tracked        2048 MiB (524288 pages), free 1830 MiB\n"
 		 "map            64 KiB, buffers 256 KiB\n" },
@@ -110,7 +111,7 @@ const struct row rows_get[] = {
 		 "\"migration-id\":3,\"round\":4,"
 		 "\"tracked-pages\":524288,\"free-pages\":468480,"
 		 "\"map-bytes\":65536,\"buffer-bytes\":262144,"
-		 "\"cpus\":\"0-3,8\",\"keep\":\"always\"}\n" },
+		 "\"cpus\":\"0-3,8\",\"keep\":\"always\",\"reclaim\":50}\n" },
 
 	/* get */
 	{ .line = "get interval-ms", .sent = "cfph get\n", .out = "100\n" },
@@ -124,10 +125,10 @@ const struct row rows_get[] = {
 	  .rc = 2,
 	  .sent = "cfph get\n",
 	  .err = "get keep: this kernel does not tell it" },
-	{ .line = "get r", .rc = 1, .err = "get r: ambiguous key, may be reason, round" },
+	{ .line = "get r", .rc = 1, .err = "get r: ambiguous key, may be reason, round, reclaim" },
 	{ .line = "get",
 	  .rc = 1,
-	  .err = "get : no such key; there are state, reason, enable, interval-ms, drain, migration-id, round, tracked-pages, free-pages, map-bytes, buffer-bytes, cpus, keep" },
+	  .err = "get : no such key; there are state, reason, enable, interval-ms, drain, migration-id, round, tracked-pages, free-pages, map-bytes, buffer-bytes, cpus, keep, reclaim" },
 	{ .line = "get drain keep", .rc = 1, .err = "get: unexpected \"keep\"" },
 	{ .line = "get -t drain", .rc = 1, .err = "get: takes no --time, see \"fpctl help get\"" },
 	{ .line = "get drain", .rc = 3, .err = "get drain: " NO_CFPH, ABSENT },

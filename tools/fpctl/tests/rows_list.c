@@ -57,6 +57,8 @@ const struct row rows_list[] = {
 			       "pass-ns                   1049  (0.001 ms)\n"
 			       "resets                      50        100.0/s\n"
 			       "refused                     50        100.0/s\n"
+			       "reclaimed-pages             50        100.0/s\n"
+			       "reclaim-ns                  50\n"
 			       "\n"
 			       "migrations                 103        100.0/s\n"
 			       "rounds                     100        100.0/s\n"
@@ -75,7 +77,9 @@ const struct row rows_list[] = {
 			       "scan-ns                1234667  (1.234 ms)\n"
 			       "pass-ns                   1099  (0.001 ms)\n"
 			       "resets                     100        100.0/s\n"
-			       "refused                    100        100.0/s\n" },
+			       "refused                    100        100.0/s\n"
+			       "reclaimed-pages            100        100.0/s\n"
+			       "reclaim-ns                 100\n" },
 	{ .line = "stats --watch", .rc = 1, .err = "--watch: needs a value, SECONDS" },
 	{ .line = "stats --watch x",
 	  .rc = 1,
@@ -162,12 +166,48 @@ const struct row rows_list[] = {
 	{ .line = "map --raw -", .rc = 1, .err = "map --raw -: not a file" },
 	{ .line = "map --raw a b", .rc = 1, .err = "map: unexpected \"b\"" },
 
+	/* reclaim */
+	{ .line = "reclaim 50",
+	  .sent = "cfph reclaim percent=50\n",
+	  .out = "1126 MiB given back in 240 ms\n" },
+	{ .line = "rec -t 50%",
+	  .sent = "cfph reclaim percent=50\n",
+	  .out = "time           2026-11-23 12:00:00.000\n1126 MiB given back in 240 ms\n" },
+	{ .line = "-j reclaim 50",
+	  .sent = "cfph reclaim percent=50\n",
+	  .out = "{\"percent\":50,\"target-pages\":300000,\"pages\":288358,"
+		 "\"ns\":240999999,\"end\":\"done\"}\n" },
+	{ .line = "reclaim 0",
+	  .steps = low_memory,
+	  .sent = "cfph reclaim percent=0\n",
+	  .out = "4400 KiB given back in 2 ms, then stopped: low-memory\n" },
+	{ .line = "reclaim 101",
+	  .rc = 2,
+	  .sent = "cfph reclaim percent=101\n",
+	  .err = "reclaim 101: out of range, 0..100 % (kernel: integer out of range)",
+	  REFUSED(.err = ERANGE, .attr = CFPH_A_RECLAIM_PERCENT, .range = true, .min = 0,
+		  .max = 100, .text = "integer out of range") },
+	{ .line = "reclaim 5",
+	  .rc = 2,
+	  .sent = "cfph reclaim percent=5\n",
+	  .err = "reclaim 5: this kernel is too old for that (kernel: Operation not supported)",
+	  REFUSED(.err = EOPNOTSUPP) },
+	{ .line = "reclaim 5", .rc = 3, .err = "reclaim 5: " NO_CFPH, ABSENT },
+	{ .line = "reclaim -1", .rc = 1, .err = "-1: bad option, see \"fpctl help\"" },
+	{ .line = "reclaim -- -1", .rc = 1, .err = "reclaim percent -1: not a number, 0..100 %" },
+	{ .line = "reclaim 1s", .rc = 1, .err = "reclaim percent 1s: not a number, 0..100 %" },
+	{ .line = "reclaim", .rc = 1, .err = "reclaim percent: needs a value, 0..100 %" },
+	{ .line = "reclaim 1 2", .rc = 1, .err = "reclaim: unexpected \"2\"" },
+	{ .line = "reclaim 1 -w 1",
+	  .rc = 1,
+	  .err = "reclaim: takes no --watch, see \"fpctl help reclaim\"" },
+
 	/* monitor */
 	{ .line = "monitor",
 	  .events = a_migration,
 	  .sent = "cfph join monitor\ncfph get\n",
 	  .out = "now       ready\n"
-		 "start     migration 3, round 0\n"
+		 "start     migration 3, round 0, reclaim 50%\n"
 		 "round     migration 3, round 1\n"
 		 "stop\n"
 		 "state     off (admin)\n"
@@ -181,7 +221,7 @@ const struct row rows_list[] = {
 		 "\"migration-id\":0,\"round\":0}\n"
 		 "{\"time-ms\":1795435190000,\"event\":\"start\","
 		 "\"time-ns\":990000000000,\"state\":\"ready\",\"reason\":\"none\","
-		 "\"migration-id\":3,\"round\":0}\n"
+		 "\"migration-id\":3,\"round\":0,\"reclaim\":50}\n"
 		 "{\"time-ms\":1795435195000,\"event\":\"round\","
 		 "\"time-ns\":995000000000,\"state\":\"ready\",\"reason\":\"none\","
 		 "\"migration-id\":3,\"round\":1}\n"

@@ -4,13 +4,13 @@
  */
 #include "cmdline.h"
 
-#define KEYS "interval-ms\ndrain\ncpus\nkeep\n"
-#define CMDS                                                                    \
-	"show\nget\nstats\nset\nreset\nstart\nstop\nwait\nmonitor\nmap\nsave\n" \
-	"restore\nhelp\n"
-#define CMD_LIST                                                                \
-	"show, get, stats, set, reset, start, stop, wait, monitor, map, save, " \
-	"restore, help"
+#define KEYS "interval-ms\ndrain\ncpus\nkeep\nreclaim\n"
+#define CMDS                                                                       \
+	"show\nget\nstats\nset\nreset\nstart\nstop\nwait\nmonitor\nmap\nreclaim\n" \
+	"save\nrestore\nhelp\n"
+#define CMD_LIST                                                                   \
+	"show, get, stats, set, reset, start, stop, wait, monitor, map, reclaim, " \
+	"save, restore, help"
 
 const struct row rows_main[] = {
 	/* help, version: they need no kernel */
@@ -24,6 +24,7 @@ const struct row rows_main[] = {
 	{ .line = "show -h", .out = some, ABSENT },
 	{ .line = "help monitor", .out = some, ABSENT },
 	{ .line = "help map", .out = some, ABSENT },
+	{ .line = "help reclaim", .out = some, ABSENT },
 	{ .line = "help save", .out = some, ABSENT },
 	{ .line = "restore --help", .out = some, ABSENT },
 	{ .line = "help start", .out = some, ABSENT },
@@ -74,7 +75,8 @@ const struct row rows_main[] = {
 	{ .line = "--complete -- stats zone ''" },
 	{ .line = "--complete -- -w 2 stats -",
 	  .out = "--json\n--pretty\n--time\n--watch\n--debug\n--help\n" },
-	{ .line = "--complete -- set drain=off ''", .out = "enable\ninterval-ms\ncpus\nkeep\n" },
+	{ .line = "--complete -- set drain=off ''",
+	  .out = "enable\ninterval-ms\ncpus\nkeep\nreclaim\n" },
 	{ .line = "--complete -- set dr ''", .out = "off\nstart\nround\n" },
 	{ .line = "--complete -- reset ''", .out = "enable\n" KEYS },
 	{ .line = "--complete -- wait ''", .out = "off\nhooks\nscan\nready\n" },
@@ -87,5 +89,7 @@ const struct row rows_main[] = {
 	{ .line = "--complete -- restore /e", .out = ":file\n" },
 	{ .line = "--complete -- restore x ''" },
 	{ .line = "--complete -- monitor ''" },
+	{ .line = "--complete -- reclaim ''" },
+	{ .line = "--complete -- set reclaim ''" },
 };
 const unsigned int nr_rows_main = ARRAY_SIZE(rows_main);

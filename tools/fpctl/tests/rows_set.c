@@ -4,13 +4,13 @@
  */
 #include "cmdline.h"
 
-#define KEYS "enable, interval-ms, drain, cpus, keep"
+#define KEYS "enable, interval-ms, drain, cpus, keep, reclaim"
 
 #define SAVED_HEAD                                                                     \
 	"# Tunables of continuous free-page hinting that \"fpctl save\" has found\n"   \
 	"# changed.  \"fpctl restore\" applies them, fpctl.service does so at boot.\n" \
 	"# fpctl(8) explains them.\n"
-#define SAVED SAVED_HEAD "\n# a list like 0-3,8\ncpus = 0-3,8\n"
+#define SAVED SAVED_HEAD "\n# a list like 0-3,8\ncpus = 0-3,8\n\n# 0..100 %\nreclaim = 50\n"
 
 const struct row rows_set[] = {
 	/* set */
@@ -107,6 +107,15 @@ const struct row rows_set[] = {
 	  .err = "set interval-ms 18446744073709552s: out of range, 10..10000 ms" },
 	{ .line = "set keep migration cpus 0-3,8 drain round interval-ms 20",
 	  .sent = "cfph set interval-ms=20 drain=2 cpus=0-3,8 keep=1\n" },
+	{ .line = "set reclaim 100", .sent = "cfph set reclaim=100\n" },
+	{ .line = "set r=30%", .sent = "cfph set reclaim=30\n" },
+	{ .line = "set reclaim 1s", .rc = 1, .err = "set reclaim 1s: not a number, 0..100 %" },
+	{ .line = "set reclaim 101",
+	  .rc = 2,
+	  .sent = "cfph set reclaim=101\n",
+	  .err = "set reclaim 101: out of range, 0..100 % (kernel: integer out of range)",
+	  REFUSED(.err = ERANGE, .attr = CFPH_A_RECLAIM, .range = true, .min = 0, .max = 100,
+		  .text = "integer out of range") },
 	{ .line = "set cpus ''", .rc = 1, .err = "set cpus : empty, a list like 0-3,8" },
 	{ .line = "set cpus", .rc = 1, .err = "set cpus: needs a value, a list like 0-3,8" },
 	{ .line = "set cpus 3-x drain off",
@@ -162,7 +171,7 @@ const struct row rows_set[] = {
 
 	/* reset */
 	{ .line = "reset",
-	  .sent = "cfph defaults-get\ncfph set enable=1 interval-ms=100 drain=1 cpus=0-15 keep=0\n" },
+	  .sent = "cfph defaults-get\ncfph set enable=1 interval-ms=100 drain=1 cpus=0-15 keep=0 reclaim=0\n" },
 	{ .line = "reset dr cpus", .sent = "cfph defaults-get\ncfph set drain=1 cpus=0-15\n" },
 	{ .line = "reset drain=off",
 	  .rc = 1,
@@ -217,7 +226,7 @@ const struct row rows_set[] = {
 	{ .line = "save a b", .rc = 1, .err = "save: unexpected \"b\"" },
 
 	/* restore */
-	{ .line = "restore conf", .conf = SAVED, .sent = "cfph set cpus=0-3,8\n" },
+	{ .line = "restore conf", .conf = SAVED, .sent = "cfph set cpus=0-3,8 reclaim=50\n" },
 	{ .line = "restore conf",
 	  .rc = 1,
 	  .conf = "drain = off\ninterval = 5\n",

@@ -24,6 +24,7 @@ COMPLETE = "tuned"
 COMMANDS = [("show", ["show"], 1), ("stats", ["stats"], 1),
             ("stats", ["stats", "--watch", "1"], 3),
             ("zone", ["stats", "zone"], 1), ("map", ["map"], 1),
+            ("reclaim", ["reclaim", "50"], 1),
             ("monitor", ["monitor"], 7)]
 
 

@@ -60,7 +60,7 @@ full()
 }
 
 echo "KTAP version 1"
-echo "1..12"
+echo "1..13"
 signalled INT monitor
 signalled TERM -j monitor
 signalled INT stats --watch 60
@@ -80,4 +80,8 @@ result $? "a terminal is drawn three times"
 "$1" --as tuned stats --watch 1 >"$tmp/out"
 ! grep -q $'\033' "$tmp/out" && [ "$(grep -c '^$' "$tmp/out")" = 2 ]
 result $? "a pipe gets three blocks"
+timeout 20 "$PYTHON" "$(dirname "$0")/terminal.py" "$1" --as tuned reclaim 50 >"$tmp/out"
+printf '4000 KiB of about 1171 MiB\033[K\r\033[K\r1126 MiB given back in 240 ms\r\n' |
+	cmp -s "$tmp/out" -
+result $? "a terminal sees how far reclaim has come, until it has"
 exit $failed
