@@ -125,7 +125,8 @@ static const struct cmd {
 	  .text = "Page cache that is clean and that no process has mapped is taken out of\n"
 		  "memory: PERCENT of it, what has been used once before the rest.  Nothing is\n"
 		  "written, swapped or unmapped.  It stops when memory gets short, or when it is\n"
-		  "interrupted.  This needs CAP_SYS_ADMIN." },
+		  "interrupted.  Unless that happens, the per-cpu lists are drained at the end.\n"
+		  "This needs CAP_SYS_ADMIN." },
 	{ "save", cmd_save, "[FILE]", 1, file_names, "d",
 	  "Write the tunables that are not at their defaults to a file", .text = TEXT_FILE },
 	{ "restore", cmd_restore, "[FILE]", 1, file_names, "ld",

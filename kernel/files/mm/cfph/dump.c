@@ -333,6 +333,9 @@ static int cfph_reclaim_fill(struct sk_buff *skb, const struct cfph_reclaim *r)
  * @skb: room for a message
  * @cb: the dump
  *
+ * The per-cpu lists are drained before the last message is sent: a guest that is
+ * stopped and then saved has no START, which would have had that done.
+ *
  * Return: bytes in @skb if there is more to come, 0 at the end, or a negative errno.
  */
 int cfph_nl_reclaim_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
@@ -344,6 +347,8 @@ int cfph_nl_reclaim_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 		return 0;
 	mutex_lock(&cfph_mutex);
 	cfph_reclaim_step(r);
+	if (r->end != CFPH_RECLAIM_END_NONE)
+		cfph_lists_drain(0, 0);
 	mutex_unlock(&cfph_mutex);
 
 	header = cfph_dump_begin(skb, cb);
