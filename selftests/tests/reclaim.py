@@ -160,13 +160,13 @@ def reclaim_lists(ctx):
 def reclaim_used(ctx):
     """What has been read twice stays until what was read once has gone."""
     vm = boot(ctx)
-    quarter = CACHE_MIB // 4
-    # Marked as used when it is read, and active when that happens again.
-    vm.sh("for i in 1 2 3; do "
-          f"dd if=/dev/vda of=/dev/null bs=1M count={quarter} 2>/dev/null; done",
-          120)
+    # Each fourth MiB, so that they lie everywhere.  Marked when it is read once
+    # more, and active when that happens again.
+    vm.sh(f"for i in 1 2 3; do for at in $(seq 0 4 {CACHE_MIB - 1}); do "
+          "dd if=/dev/vda of=/dev/null bs=1M skip=$at count=1 2>/dev/null; "
+          "done; done", 120)
     active, = vmstat(vm, "nr_active_file")
-    need(active > quarter * 200, f"{active} pages are active")
+    need(active > CACHE_MIB // 4 * 200, f"{active} pages are active")
     told = guest.fpctl(vm, "reclaim 50")
     left, = vmstat(vm, "nr_active_file")
     ctx.say(f"{told}; active: {active} pages, then {left}")
@@ -243,7 +243,9 @@ def moved_bytes(ctx, percent):
     src.sh("stamp start --mib 24")
     fill(src)
     contents = checksum(src)
-    src.sh(f"fpctl set reclaim {percent}; fpctl monitor >/tmp/monitor 2>&1 &")
+    # It listens before it says what is now.
+    src.sh(f"fpctl set reclaim {percent}; fpctl monitor >/tmp/monitor 2>&1 & " +
+           guest.until("grep -q ^now /tmp/monitor"))
     migration = Migration(src, dst, bandwidth=CRAWL, downtime_ms=1).start()
     migration.wait_pass(1)
     if percent:
@@ -308,7 +310,9 @@ def in_the_middle(ctx, vm, what):
         what(vm, migration)
         wait_for(lambda: not guest.fpctl(vm)["migration-id"],
                  "the guest believes it goes on")
-        last = traced(vm)[-1]
+        told = traced(vm)
+        need(told, "it has not come to an end")
+        last = told[-1]
         ctx.say(f"{what.__name__}: {last}")
         if last["end"] == "stopped":
             left = cached(vm)

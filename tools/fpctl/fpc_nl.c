@@ -116,11 +116,12 @@ int fpc_nl_ask(struct fpc_nl *nl, uint8_t command, bool list, const struct fpc_t
 	int rc = -NLE_NOMEM;
 
 	*e = (struct fpc_nl_error){ 0 };
-	if (!msg ||
-	    !genlmsg_put(msg, NL_AUTO_PORT, NL_AUTO_SEQ, nl->family, 0, list ? NLM_F_DUMP : 0,
-			 command, 1) ||
-	    (attrs && fpc_build_attrs(msg, table, attrs) < 0) ||
-	    (rc = nl_send_auto(nl->sk, msg)) < 0) {
+	if (msg &&
+	    genlmsg_put(msg, NL_AUTO_PORT, NL_AUTO_SEQ, nl->family, 0, list ? NLM_F_DUMP : 0,
+			command, 1) &&
+	    (!attrs || !fpc_build_attrs(msg, table, attrs)))
+		rc = nl_send_auto(nl->sk, msg);
+	if (rc < 0) {
 		fail_local(e, FPC_EXIT_REFUSED, rc);
 	} else {
 		call.request = nlmsg_hdr(msg);

@@ -66,8 +66,9 @@
  * cfph_mutex is never taken under mem_hotplug_lock or cpu_hotplug_lock; that is
  * why the memory notifier has a spinlock of its own. kcfphd holds cfph_mutex for
  * one bounded step at a time and never while it sleeps, is frozen, allocates
- * memory (which may wait for a disk) or waits for memory hotplug (which may take
- * for ever), so whoever wants to go down need not wait for it, even during suspend.
+ * memory (which may wait for a disk), gives page cache back or waits for memory
+ * hotplug (which may take for ever), so whoever wants to go down need not wait for
+ * it, even during suspend.
  * It makes a leaf without the mutex, therefore, and comes to the map as the hooks
  * do, under RCU: if the map has gone meanwhile, the leaf is given back.
  */

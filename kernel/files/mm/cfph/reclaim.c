@@ -155,6 +155,7 @@ static bool cfph_reclaim_enough(const struct cfph_reclaim *r)
 	return r->percent < 100 && r->pages >= r->target_pages;
 }
 
+/* Like others who go through memory by address, without a lock of memory hotplug. */
 static void cfph_reclaim_block(struct cfph_reclaim *r, unsigned long pfn)
 {
 	unsigned long end = pfn + MAX_ORDER_NR_PAGES;

