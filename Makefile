@@ -147,7 +147,7 @@ check-mutants: guest qemu qemu-tests ## break each rule of the argument on purpo
 DEBUG_TESTS := kunit-guest guest-map guest-reload netlink-fuzz netlink-set \
 	migrate-hints migrate-hotplug hostile-flood hostile-hold hostile-unplug \
 	hostile-broken no-memory peers-stress-ng-vm
-KCSAN_TESTS := guest-map guest-reload netlink-set netlink-dumps netlink-fuzz \
+KCSAN_TESTS := guest-races guest-map guest-reload netlink-set netlink-dumps netlink-fuzz \
 	migrate-hints migrate-hotplug hostile-flood
 
 check-debug: ## chosen tests with lockdep, KASAN, kmemleak... in the guest (T=name)

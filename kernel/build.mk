@@ -25,9 +25,18 @@ UML            := $(BUILD)/uml/linux
 UML_CONFIGS    := $(addprefix kernel/configs/,base.config um.config cfph.config)
 UML_BUILT      := $(STAMP)/uml.built
 
+# The detector of data races looks at our files only: it delays what it watches, and
+# has 64 watchpoints for all CPUs.  Both values are make code that kbuild evaluates for
+# each object.  Barriers count everywhere but where kbuild forbids the detector by
+# itself (early boot, vdso): a lock that is taken elsewhere would be none to it.
+KCSAN_ENV := KCSAN_SANITIZE='$$(if $$(filter mm/cfph%,$$(obj))$$(filter \
+	virtio_balloon_cfph,$$(target-stem)),y,n)' \
+	KCSAN_INSTRUMENT_BARRIERS='$$(if $$(filter environment,$$(origin \
+	KCSAN_SANITIZE)),$$(if $$(KCSAN_SANITIZE_$$(target-stem).o),,$$(is-kernel-object)))'
+
 # $(call kmake,TREE).  The fixed values keep the build the same from run to run, for
 # ccache.
-kmake = $(CLEAN_ENV) $(CCACHE_ENV) make -C $(1) -j$(JOBS) \
+kmake = $(CLEAN_ENV) $(CCACHE_ENV) $(if $(filter kcsan,$(DEBUG)),$(KCSAN_ENV)) make -C $(1) -j$(JOBS) \
 	CC="$(CCACHE) gcc" HOSTCC="$(CCACHE) gcc" KBUILD_BUILD_VERSION=1 \
 	KBUILD_BUILD_TIMESTAMP=2026-01-01 KBUILD_BUILD_USER=cfph KBUILD_BUILD_HOST=cfph
 KMAKE = $(call kmake,$(LINUX_SRC))

@@ -9,10 +9,10 @@ from xml.etree import ElementTree
 
 from cfphtest import config, guest, ktap
 from cfphtest.guest import DRIVER, settled
-from cfphtest.integrity import (SLOW, crawl_in_second_round, several_rounds,
+from cfphtest.integrity import (CRAWL, SLOW, crawl_in_second_round, several_rounds,
                                 wait_registered)
 from cfphtest.migrate import Migration
-from cfphtest.registry import need, test
+from cfphtest.registry import Skip, need, test, wait_for
 
 
 def boot(ctx, **fields):
@@ -323,6 +323,28 @@ def timeline(ctx, guest_trace, host_trace):
     need("decision: " in done.stdout, "no decision")
     ElementTree.parse(svg)
     return done.stdout
+
+
+@test("guest-races", 240)
+def guest_races(ctx):
+    """Who reads the map without a lock, again and again, while it changes."""
+    if not config.kernel_has("CONFIG_KCSAN"):
+        raise Skip("no detector of data races: make check-kcsan")
+    vm = ctx.vm(ctx.spec(mem="256M"), "guest").boot()
+    settled(vm)
+    vm.sh("fpctl set interval-ms 10")
+    vm.sh("churn start --mib 32; stress start --mib 48 --workers 2", 120)
+    migration = Migration(vm, None, bandwidth=CRAWL, downtime_ms=1).start()
+    vm.sh("(until [ -e /tmp/end ]; do fpctl map --raw /dev/null; done) "
+          ">/dev/null 2>&1 &")
+    before = guest.fpctl(vm, "stats")["passes"]
+    wait_for(lambda: guest.fpctl(vm, "stats")["passes"] >= before + 300,
+             "not 300 passes", 150)
+    vm.sh("echo >/tmp/end; stress stop; churn stop", 120)
+    need(migration.cancel() == "cancelled", "not cancelled")
+    counts = vm.sh("cat /sys/kernel/debug/kcsan").replace("\n", " ")
+    ctx.say(counts)
+    guest.check_console(vm)
 
 
 @test("guest-trace", 240)
