@@ -12,7 +12,7 @@ import signal
 
 from cfphtest import config, guest, hints
 from cfphtest.agent import AgentError
-from cfphtest.hugepages import guests_on_huge_pages, nobody_else_has_any
+from cfphtest.hugepages import guests_on_huge_pages
 from cfphtest.integrity import (arrive, compare, emptied, go_on, load, need_hints,
                                 resume, several_rounds)
 from cfphtest.migrate import Migration
@@ -74,8 +74,7 @@ def need_death(vm, act=lambda: None):
 @test("migrate-hugetlb-unreserved", 240)
 def migrate_hugetlb_unreserved(ctx):
     """A pool too small: without hints it fails in time; with them QEMU warns."""
-    nobody_else_has_any()
-    with guests_on_huge_pages(ctx, MEM_BYTES * 3 // 5):
+    with guests_on_huge_pages(ctx, MEM_BYTES * 3 // 5, alone=True):
         src = emptied(ctx.vm(ctx.spec(mem=MEM, backend="memfd"), "src"), 85, 8)
         try:
             lands_in(ctx, src, "")

@@ -2,7 +2,10 @@
 """Pages of 2 MiB, taken from the host for as long as a test needs them."""
 
 import contextlib
+import fcntl
+import os
 
+from . import config
 from .registry import Skip
 
 POOL = "/proc/sys/vm/nr_hugepages"
@@ -20,7 +23,16 @@ def _write(number):
 
 
 @contextlib.contextmanager
-def reserved(size):
+def _one_at_a_time():
+    """There is one pool, and tests may run side by side."""
+    path = os.path.join(config.out_dir("check"), "hugepages.lock")
+    with open(path, "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def _reserved(size):
     """So many bytes of them are there beside those that the host had."""
     before = _read()
     wanted = before + -(-size // HUGE)
@@ -39,18 +51,23 @@ def reserved(size):
 
 
 @contextlib.contextmanager
-def guests_on_huge_pages(ctx, size):
-    """reserved(size), for guests which have ended before they are given back."""
-    with reserved(size):
-        try:
-            yield
-        finally:
-            for vm in list(ctx.vms):
-                ctx.drop(vm)
+def guests_on_huge_pages(ctx, size, alone=False):
+    """That many bytes, for guests which have ended before they are given back.
+
+    @alone: SKIP where a pool of ours would not be all that there is.
+    """
+    with _one_at_a_time():
+        if alone:
+            _nobody_else_has_any()
+        with _reserved(size):
+            try:
+                yield
+            finally:
+                for vm in list(ctx.vms):
+                    ctx.drop(vm)
 
 
-def nobody_else_has_any():
-    """SKIP where a pool of ours is not all that there is."""
+def _nobody_else_has_any():
     for name in ("nr_hugepages", "nr_overcommit_hugepages"):
         with open(f"/proc/sys/vm/{name}", encoding="ascii") as file:
             number = int(file.read())
