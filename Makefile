@@ -93,6 +93,13 @@ endef
 # $(call newer_than_copy,TREE,STAMP): FORCE if TREE has changed since STAMP.
 newer_than_copy = $(if $(wildcard $(2)),$(if $(shell find $(1) -name .git -prune -o -type f -newer $(2) -print -quit),FORCE),FORCE)
 
+# $(call expect,VERB,MINUTES,WHAT FOLLOWS): said at the start where nothing has been
+# built.  MINUTES are those of one processor, with a cold ccache.
+define expect
+	@[ -e $(KERNEL_BUILT) ] || echo "[$(1)] to build all takes about" \
+		"$$((($(2) + $$(nproc) - 1) / $$(nproc))) minutes on $$(nproc) processors; then $(3)"
+endef
+
 # One thing after the other: each uses all processors itself.
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -132,10 +139,16 @@ TEST_ENV = BUILD=$(BUILD) KERNEL_IMAGE=$(KERNEL_IMAGE) SYSTEM_MAP=$(KERNEL_OBJ)/
 
 guest: $(KERNEL_BUILT) $(INITRAMFS) ## kernel and initramfs of the test guest
 
-demo: guest qemu ## migrate a guest with and without hints, print the table (MEM=2G)
+say-demo:
+	$(call expect,demo,36,a guest is migrated for about two minutes)
+
+say-check:
+	$(call expect,check,66,the tests say how long they take)
+
+demo: say-demo guest qemu ## migrate a guest with and without hints, print the table (MEM=2G)
 	$(Q)$(TEST_ENV) selftests/demo
 
-check: guest uml qemu qemu-tests qemu-product fuzz-build $(RELAY) ## every test: unit, device, integrity of migrations, mutants (T=name)
+check: say-check guest uml qemu qemu-tests qemu-product fuzz-build $(RELAY) ## every test: unit, device, integrity of migrations, mutants (T=name)
 	@tools/build/deps.sh $(DEBS_VIRT)
 	$(Q)$(TEST_ENV) selftests/run.sh $(T)
 
@@ -224,4 +237,4 @@ PREFIX ?= /usr/local
 export PREFIX DESTDIR ACCEL MEM
 
 FORCE:
-.PHONY: help docs demo check check-mutants check-debug check-kcsan check-migrate check-long soak kunit model boot fpctl guest deps fetch prepare lint install clean distclean coverage coverage-table check-guest FORCE
+.PHONY: help docs demo say-demo say-check check check-mutants check-debug check-kcsan check-migrate check-long soak kunit model boot fpctl guest deps fetch prepare lint install clean distclean coverage coverage-table check-guest FORCE

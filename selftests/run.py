@@ -5,7 +5,8 @@
   run.sh [-l] [-j N] [-w] [NAME]...    all tests, or those with NAME in their name
     -l      list them
     -w      NAME is a whole name
-    -j N    N tests at a time (default 1)
+    -j N    N tests at a time; default: one for each processor and 5 GiB of
+            memory, at most 4
 
 Each test is a process of its own with a time limit; when it ends, everything
 that it has started has ended.  Logs: $BUILD/selftests/check/<test>/; verdict, reason
@@ -39,6 +40,10 @@ from cfphtest.vm import VMError                                 # noqa: E402
 SKIP_CODE = 4
 GRACE = 20      # for a test to clean up after its time limit
 SLOWEST = 10    # are listed
+# A test has two guests as a rule, of 1 GiB at most, and files of them in memory.
+MEMORY_EACH = 5 << 30
+MOST_JOBS = 4
+SECONDS_EACH = 16       # on average, two at a time on two processors
 
 
 def load_tests():
@@ -166,6 +171,11 @@ def conclude(out, results):
 def run_all(names, jobs):
     out = ktap.Printer(len(names))
     results = []
+    if len(names) >= SLOWEST:
+        minutes = -(-len(names) * SECONDS_EACH // (60 * jobs))
+        out.diag(f"{len(names)} tests, {jobs} at a time on "
+                 f"{len(os.sched_getaffinity(0))} processors: about "
+                 f"{minutes} minutes")
     os.environ["ACCEL"] = accel.choose(out.diag)
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         futures = [(name, pool.submit(spawn, name)) for name in names]
@@ -181,12 +191,20 @@ def run_all(names, jobs):
     return 0 if out.passed + out.skipped == len(names) else 1
 
 
+def default_jobs():
+    """How many tests this machine can run side by side."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(1, min(len(os.sched_getaffinity(0)), memory // MEMORY_EACH,
+                      MOST_JOBS))
+
+
 def main():
     parser = argparse.ArgumentParser(
         prog="run.sh", description="Runs the tests and prints KTAP.")
     parser.add_argument("-l", action="store_true", help="list the tests")
     parser.add_argument("-j", type=int, metavar="N",
-                        default=int(os.environ.get("TEST_JOBS") or 1),
+                        default=int(os.environ.get("TEST_JOBS") or
+                                    default_jobs()),
                         help="tests at a time")
     parser.add_argument("-w", action="store_true", help="names are whole names")
     parser.add_argument("--one", help=argparse.SUPPRESS)
