@@ -4,7 +4,7 @@
 import base64
 import os
 
-from cfphtest import clients, guest, programs
+from cfphtest import clients, guest
 from cfphtest.guest import DRIVER, TRACING
 from cfphtest.integrity import CRAWL, compare, need_hints, resume
 from cfphtest.migrate import UNLIMITED, Migration
@@ -190,7 +190,6 @@ def reclaim_mapped(ctx):
     vm = ctx.vm(ctx.spec(mem="768M", disk=disk(ctx)), "guest",
                 initrd=clients.initrd(ctx))
     vm.boot()
-    programs.unpack(vm)
     guest.settled(vm)
     program = base64.b64encode(MAPPER.encode()).decode()
     vm.sh(f"echo {program} | base64 -d >/tmp/mapper")
