@@ -90,6 +90,11 @@ def out_dir(*names):
     return path
 
 
+def scratch(directory):
+    """Where something large goes that is gone at once: there, or $SCRATCH."""
+    return os.environ.get("SCRATCH") or directory
+
+
 def qemu_command():
     """QEMU with nothing but its firmware.
 

@@ -40,7 +40,7 @@ class Dump:
     def __init__(self, vm, ranges, directory, tag):
         self.parts = []         # (first address, bytes, mmap)
         for start, end in ranges:
-            path = os.path.join(directory, f"{tag}.{start:x}")
+            path = os.path.join(config.scratch(directory), f"{tag}.{start:x}")
             vm.qmp("pmemsave", val=start, size=end - start, filename=path)
             with open(path, "rb") as file:
                 written = os.fstat(file.fileno()).st_size
