@@ -143,9 +143,11 @@ def kernel_trouble(logs):
 
 
 def troubles(outer, logs):
-    """What is wrong besides tests that have failed."""
-    found = [outer.wait()]
-    outer.close()
+    """What is wrong besides tests that have failed, when it has ended."""
+    try:
+        found = [outer.wait()]
+    finally:
+        outer.close()
     if not outer.verdict:
         found.append("the machine is gone before the tests were through")
     found += kernel_trouble(logs) + [take_logs(logs)]
@@ -156,10 +158,7 @@ def main():
     logs = config.out_dir("kvm")
     make_disk(logs)
     outer = Outer(logs, sys.argv[1:] or ["kvm-"])
-    try:
-        trouble = troubles(outer, logs)
-    finally:
-        outer.close()
+    trouble = troubles(outer, logs)
     for line in trouble:
         print(f"# outer: {line}")
     told = ktap.Parsed("\n".join(outer.output))

@@ -8,8 +8,8 @@ is the guest, whenever it likes: the map goes with it, in the middle of a round.
 import os
 
 from cfphtest import guest, hints
-from cfphtest.integrity import (CRAWL, arrive, check_stopped_map, compare, emptied,
-                                load, long_round, need_hints, resume,
+from cfphtest.integrity import (CRAWL, arrive, check_stopped_map, compare, crawl,
+                                emptied, load, long_round, need_hints, resume,
                                 several_rounds, wait_registered)
 from cfphtest.migrate import Migration
 from cfphtest.registry import need, test, wait_for
@@ -99,7 +99,7 @@ def balloon_plugged(ctx):
     plain, spec = ctx.spec(hints="none"), ctx.spec(balloon_opts=[AT])
     src = ctx.vm(plain, "src").boot()
     load(src)
-    migration = Migration(src, None, bandwidth=CRAWL, downtime_ms=1).start()
+    migration = crawl(src)
     migration.wait_status("active")
     try:
         src.qmp("device_add", **device())

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from cfphtest import config, guest, ktap
 from cfphtest.guest import DRIVER, settled
-from cfphtest.integrity import (CRAWL, SLOW, crawl_in_second_round, several_rounds,
+from cfphtest.integrity import (SLOW, crawl, crawl_in_second_round, several_rounds,
                                 wait_registered)
 from cfphtest.migrate import Migration
 from cfphtest.registry import Skip, need, test, wait_for
@@ -144,7 +144,7 @@ def listed_pages(vm, fraction):
     vm.sh(f"echo {fraction} >/proc/sys/vm/percpu_pagelist_high_fraction")
     migration = crawl_in_second_round(vm, SLOW * 4)
     vm.sh("memhog --percent 50")
-    pages = sum(z["pcp-pages"] for z in guest.fpctl(vm, "stats zone")["zones"])
+    pages = guest.listed_pages(vm)
     need(migration.cancel() == "cancelled", "not cancelled")
     return pages
 
@@ -334,7 +334,7 @@ def guest_races(ctx):
     settled(vm)
     vm.sh("fpctl set interval-ms 10")
     vm.sh("churn start --mib 32; stress start --mib 48 --workers 2", 120)
-    migration = Migration(vm, None, bandwidth=CRAWL, downtime_ms=1).start()
+    migration = crawl(vm)
     vm.sh("(until [ -e /tmp/end ]; do fpctl map --raw /dev/null; done) "
           ">/dev/null 2>&1 &")
     before = guest.fpctl(vm, "stats")["passes"]

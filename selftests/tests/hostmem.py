@@ -3,7 +3,8 @@
 pages that are in swap.
 
 A page that is left out has no memory on the destination until the guest writes to it.
-With huge pages that are not reserved there may be none then; QEMU says so before anything has been sent.  (Both sides, and postcopy: postcopy.py.)
+With huge pages that are not reserved there may be none then; QEMU says so before
+anything has been sent.  (Both sides, and postcopy: postcopy.py.)
 """
 
 import contextlib

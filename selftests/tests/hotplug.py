@@ -3,8 +3,7 @@
 
 from cfphtest import guest, oracle
 from cfphtest.guest import settled
-from cfphtest.integrity import CRAWL
-from cfphtest.migrate import Migration
+from cfphtest.integrity import crawl
 from cfphtest.registry import need, test, wait_for
 from cfphtest.vm import VMError
 
@@ -141,7 +140,7 @@ def hotplug_movable_node(ctx):
 
 def session(vm):
     """A migration that comes to nothing."""
-    migration = Migration(vm, None, bandwidth=CRAWL, downtime_ms=1).start()
+    migration = crawl(vm)
     wait_for(lambda: guest.cfph_status(vm)["state"] == "started",
              "START is not answered")
     need(migration.cancel() == "cancelled", "not cancelled")

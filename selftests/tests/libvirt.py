@@ -8,30 +8,30 @@ out.
 """
 
 import contextlib
-import os
 import socket
 
-from cfphtest import config, guest
+from cfphtest import guest, hints
+from cfphtest.integrity import trim_lists
 from cfphtest.libvirtd import (Daemon, Domain, Files, domain_xml,
                                need_libvirt)
 from cfphtest.registry import Skip, need, test, wait_for
 from cfphtest.save import written
 from cfphtest.vm import VMError
 
-GUIDE = "Documentation/admin-guide/mm/cfph-host.rst"
+from .docs import HOST, read
+
 NAME = "guest0"
 MIB = 1280
 FULL = 90               # percent of its memory that has been written and freed
+AGAIN = 80              # and later, when something else is in use, too
 STAMP_MIB = 8
 SMALL = 0.06            # of the bytes without hints, as elsewhere
-OFF = "migrate_set_parameter x-free-page-hints off"
 
 
 def block(start):
     """The literal block of the guide behind the line that ends with this."""
-    with open(os.path.join(config.top(), GUIDE), encoding="utf-8") as guide:
-        text = guide.read()
-    need(text.count(start) == 1, f"{GUIDE}: not once: {start}")
+    text = read(HOST)
+    need(text.count(start) == 1, f"{HOST}: not once: {start}")
     lines = []
     for line in text.split(start)[1].split("\n\n", 1)[1].splitlines():
         if line and not line.startswith("    "):
@@ -40,35 +40,43 @@ def block(start):
     return "\n".join(lines).strip() + "\n"
 
 
+def add_by_recipe(host):
+    """The property, as the guide adds it to all domains of a host."""
+    host.file("cfph.xml", block("saved as ``cfph.xml``::"))
+    host.shell("cd; " + block("the property for every VM of a host::"))
+    xml = host.virsh("dumpxml", "--inactive", NAME)
+    need("continuous-free-page-hint" in xml, f"not in the XML: {xml}")
+
+
+def add_as_global(host):
+    """The same through -global, and no hints for this domain's migrations."""
+    xml = host.virsh("dumpxml", "--inactive", NAME)
+    extra = block("with ``-global``, which libvirt passes on::")
+    host.virsh("define", host.file("global.xml", xml.replace(
+        "<domain type='qemu'>", "<domain type='qemu' xmlns:qemu="
+        "'http://libvirt.org/schemas/domain/qemu/1.0'>").replace(
+            "</domain>", extra + "</domain>")))
+
+
 @contextlib.contextmanager
-def hosts(ctx):
-    """(host a, host b, what they both have)."""
+def running(ctx, names="ab", add=add_by_recipe):
+    """(domain, host a, ...): a guest with little in use, and old contents in all
+    that is free, on the first of the hosts."""
     need_libvirt()
     with contextlib.ExitStack() as stack:
         files = stack.enter_context(contextlib.closing(Files()))
-        yield tuple(stack.enter_context(contextlib.closing(
-            Daemon(name, ctx.logs))) for name in "ab") + (files,)
-
-
-def define(host, files, with_property=True):
-    """The domain, and the property as the guide adds it to all that there are."""
-    path = host.file("plain.xml", domain_xml(host, files, NAME, MIB))
-    host.virsh("define", path)
-    if with_property:
-        host.file("cfph.xml", block("saved as ``cfph.xml``::"))
-        host.shell("cd; " + block("the property for every VM of a host::"))
-        xml = host.virsh("dumpxml", "--inactive", NAME)
-        need("continuous-free-page-hint" in xml, f"not in the XML: {xml}")
-
-
-def started(host):
-    """A guest with little in use, and old contents in all that is free."""
-    host.virsh("start", NAME)
-    vm = Domain(host, NAME).boot()
-    guest.settled(vm)
-    vm.sh(f"memhog --percent {FULL}", 120)
-    vm.sh(f"stamp start --mib {STAMP_MIB}")
-    return vm
+        hosts = [stack.enter_context(contextlib.closing(Daemon(n, ctx.logs)))
+                 for n in names]
+        host = hosts[0]
+        host.virsh("define", host.file("plain.xml",
+                                       domain_xml(host, files, NAME, MIB)))
+        add(host)
+        host.virsh("start", NAME)
+        vm = Domain(host, NAME).boot()
+        guest.settled(vm)
+        vm.sh(f"memhog --percent {FULL}", 120)
+        vm.sh(f"stamp start --mib {STAMP_MIB}")
+        yield (vm, *hosts)
 
 
 def check(ctx, vm):
@@ -105,11 +113,16 @@ class Job:
         wait_for(lambda: self.look() or
                  self.ram.get("free-pages-deferred"), "no page is set aside")
 
-    def finish(self, ctx, postcopy=False):
-        """It has to arrive; returns the bytes that virsh says were sent."""
+    def _end(self):
+        """(exit code, what it says)"""
         wait_for(self.look, "the migration does not end", 120)
         said = self._proc.communicate()[1].strip()
-        need(not self._proc.returncode, f"virsh migrate: {said}")
+        return self._proc.returncode, said
+
+    def finish(self, ctx, postcopy=False):
+        """It has to arrive; returns the bytes that virsh says were sent."""
+        code, said = self._end()
+        need(not code, f"virsh migrate: {said}")
         self.vm.seen(self.dst)
         # Who has got the pages in postcopy cannot tell libvirt how many.
         sent = self.ram["transferred"] if postcopy else self.vm.job_bytes()
@@ -119,9 +132,8 @@ class Job:
 
     def failed(self):
         """What it says, if it does not arrive."""
-        wait_for(self.look, "the migration does not end", 120)
-        said = self._proc.communicate()[1].strip()
-        need(self._proc.returncode, "virsh migrate: done")
+        code, said = self._end()
+        need(code, "virsh migrate: done")
         return said
 
 
@@ -133,9 +145,7 @@ def need_few(sent):
 @test("libvirt-migrate", 300)
 def libvirt_migrate(ctx):
     """virsh migrate --live over unix, tcp and a tunnel: hints in each."""
-    with hosts(ctx) as (a, b, files):
-        define(a, files)
-        vm = started(a)
+    with running(ctx) as (vm, a, b):
         ways = (["--migrateuri", "unix://" + a.file("sock")],
                 ["--migrateuri", f"tcp://127.0.0.1:{free_port()}"],
                 ["--p2p", "--tunnelled"])
@@ -147,21 +157,19 @@ def libvirt_migrate(ctx):
             need(job.ram.get("free-pages-deferred"), f"no hints: {job.ram}")
             need_few(sent)
             check(ctx, vm)
-            vm.sh(f"memhog --percent {FULL}", 120)
+            vm.sh(f"memhog --percent {AGAIN}", 120)
 
 
 @test("libvirt-abort", 240)
 def libvirt_abort(ctx):
     """virsh domjobabort in the middle: the guest goes on, and goes later."""
-    with hosts(ctx) as (a, b, files):
-        define(a, files)
-        vm = started(a)
+    with running(ctx) as (vm, a, b):
         job = Job(vm, b, slow=1)
         job.wait_hints()
         a.virsh("domjobabort", NAME)
         ctx.say(job.failed())
         check(ctx, vm)
-        vm.sh(f"memhog --percent {FULL}", 120)
+        vm.sh(f"memhog --percent {AGAIN}", 120)
         need_few(Job(vm, b).finish(ctx))
         check(ctx, vm)
 
@@ -169,9 +177,7 @@ def libvirt_abort(ctx):
 @test("libvirt-postcopy", 240)
 def libvirt_postcopy(ctx):
     """virsh migrate --postcopy, switched over in the middle of a slow round."""
-    with hosts(ctx) as (a, b, files):
-        define(a, files)
-        vm = started(a)
+    with running(ctx) as (vm, a, b):
         job = Job(vm, b, "--postcopy", "--postcopy-bandwidth", "500", slow=2)
         try:
             job.wait_hints()
@@ -188,15 +194,7 @@ def libvirt_postcopy(ctx):
 @test("libvirt-global", 180)
 def libvirt_global(ctx):
     """The property and the migration's parameter as -global: obeyed."""
-    with hosts(ctx) as (a, b, files):
-        define(a, files, with_property=False)
-        xml = a.virsh("dumpxml", "--inactive", NAME)
-        extra = block("with ``-global``, which libvirt passes on::")
-        a.virsh("define", a.file("global.xml", xml.replace(
-            "<domain type='qemu'>", "<domain type='qemu' xmlns:qemu="
-            "'http://libvirt.org/schemas/domain/qemu/1.0'>").replace(
-                "</domain>", extra + "</domain>")))
-        vm = started(a)
+    with running(ctx, add=add_as_global) as (vm, _a, b):
         job = Job(vm, b)
         sent = job.finish(ctx)
         need(not job.ram.get("free-pages-deferred"), f"used: {job.ram}")
@@ -206,19 +204,12 @@ def libvirt_global(ctx):
 
 # --- to files ---
 
-def trim_lists(vm):
-    """What lies in per-cpu lists is not free for us, and nobody can ask for it when
-    the guest has been stopped: as the guide says, the guest is told before."""
-    vm.sh("fpctl reclaim 0")
-
-
 def sizes(ctx, vm, what, save, restore):
     """Save it without hints and with them, the same way."""
     host, found = vm.daemon, []
     for hinted in (False, True):
         trim_lists(vm)
-        if not hinted:
-            host.virsh("qemu-monitor-command", NAME, "--hmp", OFF)
+        hints.switch(vm, hinted)
         path = host.file(f"{what}-{hinted}")
         found.append(written(save(path) or path))
         restore(path)
@@ -234,9 +225,7 @@ def sizes(ctx, vm, what, save, restore):
 @test("libvirt-save", 300)
 def libvirt_save(ctx):
     """virsh save and restore: a file of what is in use."""
-    with hosts(ctx) as (a, _b, files):
-        define(a, files)
-        vm = started(a)
+    with running(ctx, "a") as (vm, a):
         sizes(ctx, vm, "save", lambda path: a.virsh("save", NAME, path),
               lambda path: a.virsh("restore", path))
 
@@ -244,9 +233,7 @@ def libvirt_save(ctx):
 @test("libvirt-managedsave", 300)
 def libvirt_managedsave(ctx):
     """virsh managedsave and start."""
-    with hosts(ctx) as (a, _b, files):
-        define(a, files)
-        vm = started(a)
+    with running(ctx, "a") as (vm, a):
 
         def save(_path):
             a.virsh("managedsave", NAME, limit=120)
@@ -258,14 +245,11 @@ def libvirt_managedsave(ctx):
 @test("libvirt-snapshot", 300)
 def libvirt_snapshot(ctx):
     """virsh snapshot-create-as --memspec, of a guest that runs on and not."""
-    with hosts(ctx) as (a, _b, files):
-        define(a, files)
-        vm = started(a)
+    with running(ctx, "a") as (vm, a):
         full = a.file("full")
-        a.virsh("qemu-monitor-command", NAME, "--hmp", OFF)
+        hints.switch(vm, False)
         a.virsh("dump", "--live", NAME, full, limit=120)
-        a.virsh("qemu-monitor-command", NAME, "--hmp",
-                OFF.replace(" off", " on"))
+        hints.switch(vm, True)
         off = written(full)
         for words in ([], ["--live"]):
             trim_lists(vm)
@@ -286,9 +270,7 @@ def libvirt_snapshot(ctx):
 @test("libvirt-dump", 240)
 def libvirt_dump(ctx):
     """virsh dump: small; --memory-only is no migration, and has everything."""
-    with hosts(ctx) as (a, _b, files):
-        define(a, files)
-        vm = started(a)
+    with running(ctx, "a") as (vm, a):
         sizes_of = {}
         for words in ([], ["--memory-only"]):
             path = a.file("dump" + "".join(words))

@@ -11,7 +11,7 @@ import re
 
 from cfphtest import config, guest, snapshot
 from cfphtest.integrity import (CRAWL, SLOW, arrive, check_stopped_map,
-                                compare, load, need_hints, resume,
+                                compare, crawl, load, need_hints, resume,
                                 several_rounds, verify, wait_registered)
 from cfphtest.migrate import UNLIMITED, Migration
 from cfphtest.registry import need, test, wait_for
@@ -85,7 +85,7 @@ def migrate_keep(ctx):
     resume(dst)
     no_map(dst)
 
-    migration = Migration(dst, None, bandwidth=CRAWL, downtime_ms=1).start()
+    migration = crawl(dst)
     wait_registered(dst)
     need(migration.cancel() == "cancelled", "not cancelled")
     no_map(dst)

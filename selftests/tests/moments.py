@@ -3,7 +3,7 @@
 and the last one before the power is off."""
 
 from cfphtest import guest, hints
-from cfphtest.integrity import (CRAWL, compare, load, need_hints, resume,
+from cfphtest.integrity import (CRAWL, compare, crawl, load, need_hints, resume,
                                 several_rounds, wait_registered)
 from cfphtest.migrate import UNLIMITED, Migration
 from cfphtest.registry import need, test, wait_for
@@ -26,7 +26,7 @@ def moment_boot(ctx):
     spec = ctx.spec()
     src = ctx.vm(spec, "src", paused=True)
     dst = ctx.destination(spec)
-    migration = Migration(src, dst, bandwidth=CRAWL, downtime_ms=1).start()
+    migration = crawl(src, dst)
     migration.wait_status("active")
     src.qmp("cont")
     wait_registered(src)

@@ -2,13 +2,13 @@
 """Page cache that the guest gives back: at once, and when a migration begins."""
 
 import base64
-import os
 
 from cfphtest import clients, guest
 from cfphtest.guest import DRIVER, TRACING
-from cfphtest.integrity import CRAWL, compare, need_hints, resume
-from cfphtest.migrate import UNLIMITED, Migration
+from cfphtest.integrity import compare, crawl, need_hints, resume
+from cfphtest.migrate import UNLIMITED
 from cfphtest.registry import need, test, wait_for
+from cfphtest.storage import random_image
 
 CACHE_MIB = 160
 PAGES = CACHE_MIB * 256
@@ -34,12 +34,7 @@ time.sleep(99999)
 
 
 def disk(ctx):
-    """Contents that no zero detection gets rid of."""
-    path = os.path.join(ctx.logs, "disk.raw")
-    with open(path, "wb") as image:
-        for _ in range(CACHE_MIB):
-            image.write(os.urandom(1 << 20))
-    return path
+    return random_image(ctx.logs, CACHE_MIB)
 
 
 def fill(vm):
@@ -131,11 +126,6 @@ def reclaim_now(ctx):
     guest.check_console(vm)
 
 
-def listed(vm):
-    """Pages in per-cpu lists."""
-    return sum(z["pcp-pages"] for z in guest.fpctl(vm, "stats zone")["zones"])
-
-
 @test("reclaim-lists", 180)
 def reclaim_lists(ctx):
     """fpctl reclaim 0 gives back what lies in per-cpu lists, and nothing else."""
@@ -143,10 +133,10 @@ def reclaim_lists(ctx):
     # An eighth of memory: as much as there can be.
     vm.sh("echo 8 >/proc/sys/vm/percpu_pagelist_high_fraction; "
           "memhog --percent 30", 120)
-    cache, before = cached(vm), listed(vm)
+    cache, before = cached(vm), guest.listed_pages(vm)
     drains = guest.fpctl(vm, "stats")["drains"]
     told = guest.fpctl(vm, "reclaim 0")
-    after = listed(vm)
+    after = guest.listed_pages(vm)
     ctx.say(f"pages in per-cpu lists: {before}, then {after}; {told}")
     need(before > LISTED and told["pages"] == 0, f"before: {before} in lists")
     need(after < LISTED // 2, "they are still there")
@@ -224,10 +214,6 @@ def reclaim_refused(ctx):
     guest.check_console(vm)
 
 
-def crawl(vm):
-    return Migration(vm, None, bandwidth=CRAWL, downtime_ms=1).start()
-
-
 def ended(vm):
     """Something has been given back, and that is over."""
     return guest.fpctl(vm, "stats")["reclaim-ns"]
@@ -245,7 +231,7 @@ def moved_bytes(ctx, percent):
     # It listens before it says what is now.
     src.sh(f"fpctl set reclaim {percent}; fpctl monitor >/tmp/monitor 2>&1 & " +
            guest.until("grep -q ^now /tmp/monitor"))
-    migration = Migration(src, dst, bandwidth=CRAWL, downtime_ms=1).start()
+    migration = crawl(src, dst)
     migration.wait_pass(1)
     if percent:
         wait_for(lambda: ended(src), "nothing is given back")

@@ -45,6 +45,11 @@ def rebind(vm):
     vm.sh(f"cd {DRIVER} && echo {dev} >unbind && echo {dev} >bind")
 
 
+def listed_pages(vm):
+    """Pages in the allocator's per-cpu lists."""
+    return sum(zone["pcp-pages"] for zone in fpctl(vm, "stats zone")["zones"])
+
+
 def balloon(vm, mib):
     """Change the size of the guest's memory, and wait until it is done."""
     vm.qmp("balloon", value=mib << 20)

@@ -96,14 +96,15 @@ def need_map(vm):
 def trim_lists(vm):
     """Have the guest give back what its per-cpu lists hold for who allocates next.
 
-    That is not free for us.  It goes of itself within seconds or minutes, or when a
-    session begins; so there is one, which comes to nothing.
+    That is not free for us, and nobody can ask for it when the guest has been
+    stopped; so it is told before, as the operator's guide says.
     """
-    passes = guest.cfph_status(vm)["passes"]
-    migration = Migration(vm, None, bandwidth=CRAWL, downtime_ms=1).start()
-    wait_for(lambda: guest.cfph_status(vm)["passes"] > passes,
-             f"{vm.name}: no pass has been made")
-    need(migration.cancel() == "cancelled", "not cancelled")
+    vm.sh("fpctl reclaim 0")
+
+
+def crawl(src, dst=None):
+    """A migration that goes on until somebody lets it end, or ends it."""
+    return Migration(src, dst, bandwidth=CRAWL, downtime_ms=1).start()
 
 
 def crawl_in_second_round(vm, bandwidth, limit=60):

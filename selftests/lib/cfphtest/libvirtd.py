@@ -66,12 +66,12 @@ def need_libvirt():
 class Files:
     """Kernel, initramfs and QEMU where the user may read them."""
 
-    def __init__(self, qemu=None):
+    def __init__(self):
         self.path = tempfile.mkdtemp(prefix="cfph-")
         os.chmod(self.path, 0o755)
         self._copy(config.kernel(), "bzImage")
         self._copy(config.initramfs(), "initramfs")
-        self._copy(qemu or config.qemu_product(), "qemu-system-x86_64")
+        self._copy(config.qemu_product(), "qemu-system-x86_64")
         # From its build tree it does not find Debian's firmware.
         words = config.qemu_command()
         firmware = [w for i, w in enumerate(words)
@@ -102,10 +102,10 @@ class Daemon:
                      "HOME": self.home}
         for kind in ("CONFIG_HOME", "CACHE_HOME", "DATA_HOME", "STATE_HOME",
                      "RUNTIME_DIR"):
-            self._env[f"XDG_{kind}"] = os.path.join(self.home,
-                                                    kind.lower()[:2])
-        for path in list(self._env.values())[3:]:
+            # short, because there will be sockets in it
+            path = os.path.join(self.home, kind.lower()[:2])
             os.makedirs(os.path.join(path, "libvirt"), 0o700)
+            self._env[f"XDG_{kind}"] = path
         conf = os.path.join(self._env["XDG_CONFIG_HOME"], "libvirt",
                             "libvirtd.conf")
         self.log = os.path.join(self.home, "libvirtd.log")
@@ -136,7 +136,8 @@ class Daemon:
 
     def _as_user(self):
         # What libvirt's package allows by a sysctl, for postcopy: userfaultfd.
-        return ["setpriv", "--inh-caps=+sys_ptrace", "--ambient-caps=+sys_ptrace", f"--reuid={self._user.pw_uid}",
+        return ["setpriv", "--inh-caps=+sys_ptrace",
+                "--ambient-caps=+sys_ptrace", f"--reuid={self._user.pw_uid}",
                 f"--regid={self._user.pw_gid}", "--clear-groups", "--"]
 
     def _answers(self):
@@ -158,12 +159,6 @@ class Daemon:
             raise VMError(f"{self.name}: virsh {' '.join(words)}: exit code "
                           f"{done.returncode}: {done.stderr.strip()}")
         return done.stdout
-
-    def refused(self, *words, limit=60):
-        """What it says of a command that must fail."""
-        done = self._run(list(words), limit)
-        need(done.returncode, f"{self.name}: virsh {' '.join(words)}: done")
-        return done.stderr.strip()
 
     def begin(self, *words):
         """Start a command and come back; end it with wait()."""

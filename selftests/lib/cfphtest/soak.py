@@ -17,7 +17,7 @@ import os
 import random
 
 from . import guest, save, snapshot
-from .integrity import CRAWL, compare, load, resume, verify
+from .integrity import compare, crawl, load, resume, verify
 from .migrate import FILE, TCP, UNIX, UNLIMITED, Migration
 from .registry import need, wait_for
 
@@ -118,7 +118,7 @@ def _save(src, path):
     stopped: the guest that is saved has not heard of that.
     """
     _reset(src)
-    migration = Migration(src, None, bandwidth=CRAWL, downtime_ms=1).start()
+    migration = crawl(src)
     wait_for(lambda: guest.cfph_status(src)["session-active"],
              "no session to be saved")
     try:

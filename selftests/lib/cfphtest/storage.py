@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A process that has a guest's disk, and so writes to the guest's memory: vhost-user."""
+"""Disks of guests: what is on them, and a process that has one and so writes to the
+guest's memory (vhost-user).
+"""
 
 import contextlib
 import os
@@ -9,6 +11,15 @@ import tempfile
 from . import config
 from .process import die_with_parent
 from .registry import need, wait_for
+
+
+def random_image(directory, mib):
+    """A raw image with contents that no zero detection gets rid of."""
+    path = os.path.join(directory, "disk.raw")
+    with open(path, "wb") as image:
+        for _ in range(mib):
+            image.write(os.urandom(1 << 20))
+    return path
 
 
 @contextlib.contextmanager

@@ -297,7 +297,7 @@ class VM(Inside):
         """Registers and stack of a guest that has ended; where they are."""
         path = os.path.join(self._logs, f"{self.name}.dead")
         with open(path, "w", encoding="utf-8") as out:
-            for line in ("info status", "info registers -a", "x /16i $pc",
+            for line in ("info status", "info registers -a", "x /16xb $pc",
                          "x /128gx $esp"):
                 out.write(f"--- {line}\n{self.hmp(line)}\n")
         return f"registers and stack in {path}"
