@@ -9,7 +9,7 @@
 
 #include "fpc_args.h"
 #include "fpc_ask.h"
-#include "fpctl.h"
+#include "fpc_cmd.h"
 
 #define LIST_MAX 256
 

@@ -8,7 +8,7 @@
 
 #include "fpc_attr.h"
 #include "fpc_nl.h"
-#include "fpctl.h"
+#include "fpc_cmd.h"
 
 /* Return: @code. */
 int fpc_fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

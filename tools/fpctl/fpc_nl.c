@@ -22,7 +22,7 @@
 #include <netlink/socket.h>
 
 #include "fpc_nl.h"
-#include "fpctl.h"
+#include "fpc_cmd.h"
 
 #ifndef SOL_NETLINK
 #define SOL_NETLINK 270

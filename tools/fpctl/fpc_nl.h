@@ -17,7 +17,7 @@
 struct fpc_nl;
 
 struct fpc_nl_error {
-	int code; /* FPC_EXIT_* of fpctl.h, 0 = it worked */
+	int code; /* FPC_EXIT_* of fpc_cmd.h, 0 = it worked */
 	int err; /* errno of the kernel; 0 if it never got there */
 	uint16_t attr; /* attribute that the kernel blames, 0 = none */
 	bool range; /* the kernel has told the range of @attr: */

@@ -6,7 +6,7 @@
 #ifndef FPC_OPTS_H
 #define FPC_OPTS_H
 
-#include "fpctl.h"
+#include "fpc_cmd.h"
 
 /* Not in the usage: the completions ask with it, see completion/. */
 #define FPC_OPT_COMPLETE 'C'

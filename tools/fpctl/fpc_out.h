@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #include "fpc_attr.h"
-#include "fpctl.h"
+#include "fpc_cmd.h"
 
 struct fpc_out {
 	bool json;

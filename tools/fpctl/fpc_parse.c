@@ -17,7 +17,7 @@
 #include <netlink/netlink.h>
 
 #include "fpc_nl.h"
-#include "fpctl.h"
+#include "fpc_cmd.h"
 
 /* Which attribute of our request begins @offset bytes into it? */
 static uint16_t attr_at(struct nlmsghdr *request, uint32_t offset)

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "fpc_nl.h"
-#include "fpctl.h"
+#include "fpc_cmd.h"
 
 enum fpc_wait {
 	FPC_WAIT_TIME, /* the time is over */

@@ -11,7 +11,7 @@
 #define FAKE_NL_H
 
 #include "fpc_nl.h"
-#include "fpctl.h"
+#include "fpc_cmd.h"
 
 /* What one look at the events brings. */
 struct fake_event {

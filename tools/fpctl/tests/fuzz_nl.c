@@ -16,7 +16,7 @@
 #include <netlink/msg.h>
 
 #include "fpc_nl.h"
-#include "fpctl.h"
+#include "fpc_cmd.h"
 #include "fuzz_nl.h"
 
 static const struct fpc_table *const tables[] = {

@@ -18,7 +18,7 @@
 #include <linux/netlink.h>
 
 #include "fpc_nl.h"
-#include "fpctl.h"
+#include "fpc_cmd.h"
 
 /* From Documentation/netlink/specs/netdev.yaml; stable ABI. */
 enum {

@@ -7,8 +7,8 @@
  * (fpc_ask.h), and prints (fpc_out.h) only after everything that can fail has
  * succeeded: after an error stdout is empty.
  */
-#ifndef FPCTL_H
-#define FPCTL_H
+#ifndef FPC_CMD_H
+#define FPC_CMD_H
 
 #include <stdbool.h>
 
@@ -37,4 +37,4 @@ typedef int fpc_run(const struct fpc_ctx *ctx);
 fpc_run cmd_show, cmd_get, cmd_stats, cmd_set, cmd_reset, cmd_start, cmd_stop, cmd_wait,
 	cmd_monitor, cmd_map, cmd_reclaim, cmd_save, cmd_restore;
 
-#endif /* FPCTL_H */
+#endif /* FPC_CMD_H */
