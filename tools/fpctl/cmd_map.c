@@ -38,7 +38,6 @@ struct leaf {
 struct leaves {
 	struct leaf *leaf; /* to be freed */
 	size_t nr;
-	bool no_memory;
 };
 
 static void keep(const struct fpc_attrs *a, void *arg)
@@ -51,7 +50,6 @@ static void keep(const struct fpc_attrs *a, void *arg)
 		.present = a->value[CFPH_A_LEAF_PRESENT_PAGES],
 		.largest = a->value[CFPH_A_LEAF_LARGEST_RUN_PAGES],
 	};
-	void *more = l->leaf;
 
 	if (fpc_have(a, CFPH_A_LEAF_FREE_BLOCKS))
 		leaf.orders = a->value[CFPH_A_LEAF_FREE_BLOCKS] / sizeof(leaf.blocks[0]);
@@ -59,13 +57,7 @@ static void keep(const struct fpc_attrs *a, void *arg)
 		leaf.orders = ORDERS;
 	memcpy(leaf.blocks, fpc_data(a, CFPH_A_LEAF_FREE_BLOCKS),
 	       leaf.orders * sizeof(leaf.blocks[0]));
-	if (!(l->nr & (l->nr - 1))) /* a power of two: it is full */
-		more = reallocarray(l->leaf, l->nr ? 2 * l->nr : 1, sizeof(leaf));
-	if (!more) {
-		l->no_memory = true;
-		return;
-	}
-	l->leaf = more;
+	l->leaf = fpc_grow(l->leaf, l->nr, sizeof(leaf));
 	l->leaf[l->nr++] = leaf;
 }
 
@@ -314,8 +306,6 @@ int cmd_map(const struct fpc_ctx *ctx)
 	if (ctx->opt['r'])
 		return raw(ctx, ctx->opt['r']);
 	rc = fpc_list(ctx, "map", CFPH_CMD_MAP_GET, &fpc_leaf_table, NULL, keep, &l);
-	if (!rc && l.no_memory)
-		rc = fpc_fail(FPC_EXIT_LOST, "map: out of memory");
 	if (l.nr)
 		qsort(l.leaf, l.nr, sizeof(l.leaf[0]), by_address);
 	if (!rc)

@@ -25,11 +25,11 @@
 /* When it happened, by the wall clock; now, if the kernel does not say. */
 static uint64_t wall_ms(const struct fpc_attrs *a)
 {
-	int64_t ago_ns = fpc_wait_clock() - a->value[CFPH_A_EVENT_TIME_NS];
+	int64_t ago_ns = fpc_clock(CLOCK_BOOTTIME) - a->value[CFPH_A_EVENT_TIME_NS];
 
 	if (!fpc_have(a, CFPH_A_EVENT_TIME_NS))
 		ago_ns = 0;
-	return fpc_now_ms() - ago_ns / 1000000;
+	return (fpc_clock(CLOCK_REALTIME) - ago_ns) / 1000000;
 }
 
 /* "off (admin)", "migration 3, round 4", "text": what the event has to say. */
@@ -97,7 +97,7 @@ static int show_now(const struct fpc_ctx *ctx)
 	rc = fpc_get(ctx, "monitor", CFPH_CMD_GET, &fpc_status_table, &status);
 	if (rc)
 		return rc;
-	fpc_put(&now, CFPH_A_EVENT_TIME_NS, fpc_wait_clock());
+	fpc_put(&now, CFPH_A_EVENT_TIME_NS, fpc_clock(CLOCK_BOOTTIME));
 	for (unsigned int i = 0; i < ARRAY_SIZE(same); i++)
 		if (fpc_have(&status, same[i].from))
 			fpc_put(&now, same[i].to, status.value[same[i].from]);
@@ -185,15 +185,13 @@ static int wait_loop(const struct fpc_ctx *ctx, struct fpc_nl *events, void *arg
 int cmd_wait(const struct fpc_ctx *ctx)
 {
 	struct awaited w = { .deadline = FPC_WAIT_FOREVER };
-	const char *timeout = ctx->opt['T'];
-	int state;
+	const char *timeout = ctx->opt['T'], *word = ctx->argc ? ctx->argv[0] : "ready";
+	int state = fpc_choose("wait", "state", fpc_state_names, word, false);
 
-	state = fpc_choose("wait", "state", fpc_state_names, ctx->argc ? ctx->argv[0] : "ready",
-			   false);
 	if (state < 0 || (timeout && fpc_wait_seconds("wait", "timeout", timeout, 0, &w.deadline)))
 		return FPC_EXIT_USAGE;
 	if (timeout)
-		w.deadline += fpc_wait_clock();
+		w.deadline += fpc_clock(CLOCK_BOOTTIME);
 	w.state = state;
 	snprintf(w.what, sizeof(w.what), "wait %s", fpc_state_names(state));
 	return fpc_events(ctx, w.what, wait_loop, &w);

@@ -75,9 +75,7 @@ int cmd_save(const struct fpc_ctx *ctx)
 		write_tunables(file.stream, &is, &defaults);
 		err = fpc_file_end(&file, 0);
 	}
-	if (err)
-		return fpc_fail(FPC_EXIT_LOST, "%s: %s", what, strerror(err));
-	return FPC_EXIT_OK;
+	return err ? fpc_fail(FPC_EXIT_LOST, "%s: %s", what, strerror(err)) : FPC_EXIT_OK;
 }
 
 /* --- restore --------------------------------------------------------------- */

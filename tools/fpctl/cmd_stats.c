@@ -91,7 +91,7 @@ static int show_counters(const struct fpc_ctx *ctx, void *arg)
 	rc = fpc_get(ctx, "stats", CFPH_CMD_STATS_GET, t, &s->is.counters);
 	if (rc)
 		return rc;
-	s->is.clock_ns = fpc_wait_clock();
+	s->is.clock_ns = fpc_clock(CLOCK_BOOTTIME);
 	fpc_out_begin(&o, ctx, 0);
 	if (o.json)
 		show_json(&o, s);
@@ -108,19 +108,13 @@ static int show_counters(const struct fpc_ctx *ctx, void *arg)
 struct zones {
 	struct fpc_attrs *zone;
 	size_t nr;
-	bool no_memory;
 };
 
 static void keep(const struct fpc_attrs *reply, void *arg)
 {
 	struct zones *z = arg;
-	void *more = reallocarray(z->zone, z->nr + 1, sizeof(*z->zone));
 
-	if (!more) {
-		z->no_memory = true;
-		return;
-	}
-	z->zone = more;
+	z->zone = fpc_grow(z->zone, z->nr, sizeof(*z->zone));
 	z->zone[z->nr++] = *reply;
 }
 
@@ -149,8 +143,6 @@ static int show_zones(const struct fpc_ctx *ctx, void *unused)
 
 	(void)unused;
 	rc = fpc_list(ctx, "stats zone", CFPH_CMD_ZONE_GET, &fpc_zone_table, NULL, keep, &z);
-	if (!rc && z.no_memory)
-		rc = fpc_fail(FPC_EXIT_LOST, "stats zone: out of memory");
 	if (rc)
 		goto out;
 	fpc_out_begin(&o, ctx, 0);

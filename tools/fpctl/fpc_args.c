@@ -39,21 +39,17 @@ int fpc_choose(const char *where, const char *kind, fpc_names *names, const char
 	if (i >= 0)
 		return i;
 	fpc_join(names, i == FPC_MANY ? word : "", text, sizeof(text));
-	if (i == FPC_MANY)
-		fpc_fail(FPC_EXIT_USAGE, "%s%s%s: ambiguous %s, may be %s", where, gap, word, kind,
-			 text);
-	else
-		fpc_fail(FPC_EXIT_USAGE, "%s%s%s: no such %s; there are %s", where, gap, word, kind,
-			 text);
-	return i;
+	return fpc_fail(i, "%s%s%s: %s %s%s %s", where, gap, word,
+			i == FPC_MANY ? "ambiguous" : "no such", kind,
+			i == FPC_MANY ? ", may be" : "; there are", text);
 }
 
-void fpc_print_names(fpc_names *names)
+void fpc_print_names(fpc_names *names, uint32_t without)
 {
 	const char *name;
 
 	for (unsigned int i = 0; (name = names(i)); i++)
-		if (name[0])
+		if (name[0] && !(without & UINT32_C(1) << i % 32))
 			puts(name);
 }
 
@@ -183,7 +179,6 @@ void fpc_args_complete(int argc, char **argv)
 {
 	const struct fpc_field *fields = fpc_status_table.fields;
 	uint32_t used = 0;
-	const char *name;
 	int key = FPC_NONE;
 
 	for (int i = 0; i < argc; i++) {
@@ -200,7 +195,5 @@ void fpc_args_complete(int argc, char **argv)
 			return;
 		}
 	}
-	for (unsigned int i = 0; (name = fpc_key_names(i)); i++)
-		if (name[0] && !(used & UINT32_C(1) << i))
-			puts(name);
+	fpc_print_names(fpc_key_names, used);
 }

@@ -22,8 +22,8 @@ int fpc_pick(fpc_names *names, const char *word, bool whole);
  */
 int fpc_choose(const char *where, const char *kind, fpc_names *names, const char *word, bool whole);
 
-/* Candidates, one a line. */
-void fpc_print_names(fpc_names *names);
+/* Candidates, one a line, but none of the first 32 whose bit is in @without. */
+void fpc_print_names(fpc_names *names, uint32_t without);
 
 /*
  * NULL, or what is wrong with @word.  A number may have a unit that its key can

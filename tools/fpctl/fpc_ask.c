@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <linux/cfph.h>
@@ -22,6 +23,16 @@ int fpc_fail(int code, const char *fmt, ...)
 	va_end(ap);
 	fputc('\n', stderr);
 	return code;
+}
+
+void *fpc_grow(void *items, size_t nr, size_t size)
+{
+	if (nr & (nr - 1)) /* no power of two: there is room */
+		return items;
+	items = reallocarray(items, nr ? 2 * nr : 1, size);
+	if (!items)
+		exit(fpc_fail(FPC_EXIT_LOST, "out of memory"));
+	return items;
 }
 
 /* The kernel's range if it told us, else the one that we know. */
@@ -47,11 +58,8 @@ int fpc_fail_kernel(const char *what, const struct fpc_field *field, const struc
 	const char *kernel = e->text[0] ? e->text : strerror(e->err);
 	char why[96];
 
-	if (!e->code) {
-		if (e->text[0])
-			fpc_fail(0, "%s: done, but: %s", what, e->text);
-		return FPC_EXIT_OK;
-	}
+	if (!e->code)
+		return e->text[0] ? fpc_fail(0, "%s: done, but: %s", what, e->text) : 0;
 	if (e->code == FPC_EXIT_ABSENT)
 		return fpc_fail(
 			e->code,

@@ -6,12 +6,16 @@
 #ifndef FPC_ASK_H
 #define FPC_ASK_H
 
+#include <stddef.h>
+
 #include "fpc_attr.h"
 #include "fpc_nl.h"
 #include "fpc_cmd.h"
 
 /* Return: @code. */
 int fpc_fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Room for one more than @nr items of @size bytes, in the same place or not. */
+void *fpc_grow(void *items, size_t nr, size_t size);
 /*
  * What came of the request @what, of which the kernel blames @field or nothing.
  * Return: e->code; with 0 nothing is printed unless the kernel warned.

@@ -99,13 +99,12 @@ void fpc_field_range(const struct fpc_field *field, char *buf, unsigned int n)
 {
 	unsigned int used = 0;
 
+	buf[0] = '\0';
 	if (field->kind == FPC_STRING)
 		snprintf(buf, n, "%s", field->hint);
 	else if (!field->nr_choices)
 		snprintf(buf, n, "%" PRIu32 "..%" PRIu32 "%s%s", field->min, field->max,
 			 field->unit[0] ? " " : "", field->unit);
-	else
-		buf[0] = '\0';
 	for (unsigned int i = 0; i < field->nr_choices && used < n; i++)
 		used += snprintf(buf + used, n - used, "%s%s", i ? ", " : "",
 				 field->choices[i].name);

@@ -26,13 +26,12 @@ int fpc_file_create(struct fpc_file *f, const char *path, unsigned int mode)
 	if (fd < 0)
 		return errno;
 	f->stream = fdopen(fd, "w");
-	if (!f->stream) {
-		err = errno;
-		close(fd);
-		unlink(f->temporary);
-		return err;
-	}
-	return fchmod(fd, mode) ? fpc_file_end(f, errno) : 0;
+	if (f->stream)
+		return fchmod(fd, mode) ? fpc_file_end(f, errno) : 0;
+	err = errno;
+	close(fd);
+	unlink(f->temporary);
+	return err;
 }
 
 int fpc_file_end(struct fpc_file *f, int err)

@@ -24,10 +24,6 @@
 #include "fpc_nl.h"
 #include "fpc_cmd.h"
 
-#ifndef SOL_NETLINK
-#define SOL_NETLINK 270
-#endif
-
 struct fpc_nl {
 	struct nl_sock *sk;
 	int family;

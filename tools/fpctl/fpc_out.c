@@ -5,16 +5,15 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "fpc_out.h"
 
-uint64_t fpc_now_ms(void)
+uint64_t fpc_clock(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 void fpc_out_begin(struct fpc_out *o, const struct fpc_ctx *ctx, uint64_t ms)
@@ -29,7 +28,7 @@ void fpc_out_begin(struct fpc_out *o, const struct fpc_ctx *ctx, uint64_t ms)
 	if (!ctx->opt['t'])
 		return;
 	if (now)
-		ms = fpc_now_ms();
+		ms = fpc_clock(CLOCK_REALTIME) / 1000000;
 	seconds = ms / 1000;
 	fpc_out_num(o, "time-ms", ms);
 	localtime_r(&seconds, &tm);

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "fpc_attr.h"
 #include "fpc_cmd.h"
@@ -41,7 +42,8 @@ void fpc_out_field(struct fpc_out *o, const struct fpc_field *field, const struc
 void fpc_out_fields(struct fpc_out *o, const struct fpc_table *table,
 		    const struct fpc_attrs *attrs);
 
-uint64_t fpc_now_ms(void);
+/* In ns.  CLOCK_BOOTTIME is that of the kernel's events. */
+uint64_t fpc_clock(clockid_t clock);
 
 /* "64 KiB", "2048 MiB": rounded down; for text only. */
 struct fpc_size {

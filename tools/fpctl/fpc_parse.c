@@ -46,17 +46,13 @@ static void parse_policy(struct nlattr *nest, struct fpc_nl_error *e)
 		[NL_POLICY_TYPE_ATTR_MIN_VALUE_U] = { .type = NLA_U64 },
 		[NL_POLICY_TYPE_ATTR_MAX_VALUE_U] = { .type = NLA_U64 },
 	};
-	struct nlattr *min, *max;
 
-	if (nla_parse_nested(tb, NL_POLICY_TYPE_ATTR_MAX, nest, policy) < 0)
-		return;
-	min = tb[NL_POLICY_TYPE_ATTR_MIN_VALUE_U];
-	max = tb[NL_POLICY_TYPE_ATTR_MAX_VALUE_U];
-	if (!min || !max)
+	if (nla_parse_nested(tb, NL_POLICY_TYPE_ATTR_MAX, nest, policy) < 0 ||
+	    !tb[NL_POLICY_TYPE_ATTR_MIN_VALUE_U] || !tb[NL_POLICY_TYPE_ATTR_MAX_VALUE_U])
 		return;
 	e->range = true;
-	e->min = nla_get_u64(min);
-	e->max = nla_get_u64(max);
+	e->min = nla_get_u64(tb[NL_POLICY_TYPE_ATTR_MIN_VALUE_U]);
+	e->max = nla_get_u64(tb[NL_POLICY_TYPE_ATTR_MAX_VALUE_U]);
 }
 
 /* The extack attributes from @tlvs to the end of the message @nlh. */

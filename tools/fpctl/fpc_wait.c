@@ -14,12 +14,12 @@
 #include <stdio.h>
 #include <stdio_ext.h>
 #include <sys/signalfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <linux/cfph.h>
 
 #include "fpc_ask.h"
+#include "fpc_out.h"
 #include "fpc_wait.h"
 
 #define NS_PER_MS 1000000
@@ -27,7 +27,7 @@
 static int signals = -1;
 
 /* To be called before the first datum is asked for. */
-static bool begin(void)
+static int begin(const char *cmd)
 {
 	sigset_t set;
 
@@ -37,7 +37,9 @@ static bool begin(void)
 	sigaddset(&set, SIGTERM);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signals = signalfd(-1, &set, SFD_CLOEXEC);
-	return signals >= 0;
+	if (signals >= 0)
+		return FPC_EXIT_OK;
+	return fpc_fail(FPC_EXIT_LOST, "%s: cannot wait for signals", cmd);
 }
 
 static void end(void)
@@ -46,25 +48,14 @@ static void end(void)
 	signals = -1;
 }
 
-uint64_t fpc_wait_clock(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 /* Milliseconds until then for poll(), rounded up: never early. */
 static int timeout(uint64_t deadline_ns)
 {
-	uint64_t now, ms;
+	uint64_t now = fpc_clock(CLOCK_BOOTTIME), ms;
 
 	if (deadline_ns == FPC_WAIT_FOREVER)
 		return -1;
-	now = fpc_wait_clock();
-	if (now >= deadline_ns)
-		return 0;
-	ms = (deadline_ns - now + NS_PER_MS - 1) / NS_PER_MS;
+	ms = now < deadline_ns ? (deadline_ns - now + NS_PER_MS - 1) / NS_PER_MS : 0;
 	return ms > 1000000 ? 1000000 : ms;
 }
 
@@ -130,10 +121,10 @@ int fpc_events(const struct fpc_ctx *ctx, const char *cmd,
 {
 	struct fpc_nl *events;
 	struct fpc_nl_error e;
-	int rc;
+	int rc = begin(cmd);
 
-	if (!begin())
-		return fpc_fail(FPC_EXIT_LOST, "%s: cannot wait for signals", cmd);
+	if (rc)
+		return rc;
 	if (fpc_nl_open(&events, CFPH_FAMILY_NAME, ctx->opt['d'], &e) ||
 	    fpc_nl_join(events, CFPH_FAMILY_NAME, CFPH_MCGRP_MONITOR, &e))
 		rc = fpc_fail_kernel(cmd, NULL, &e);
@@ -158,22 +149,23 @@ static void separate(const struct fpc_ctx *ctx, bool first)
 int fpc_watch(const struct fpc_ctx *ctx, const char *cmd,
 	      int (*once)(const struct fpc_ctx *ctx, void *arg), void *arg)
 {
-	uint64_t period, now, next = fpc_wait_clock();
+	uint64_t period, now, next = fpc_clock(CLOCK_BOOTTIME);
 	int rc;
 
 	if (!ctx->opt['w'])
 		return once(ctx, arg);
 	if (fpc_wait_seconds(cmd, "watch", ctx->opt['w'], 100, &period))
 		return FPC_EXIT_USAGE;
-	if (!begin())
-		return fpc_fail(FPC_EXIT_LOST, "%s: cannot wait for signals", cmd);
+	rc = begin(cmd);
+	if (rc)
+		return rc;
 	for (bool first = true;; first = false) {
 		separate(ctx, first);
 		rc = once(ctx, arg);
 		if (rc || !fpc_wait_flush())
 			break; /* main() reports what matters */
 		/* The period is kept, unless we have slept through some. */
-		now = fpc_wait_clock();
+		now = fpc_clock(CLOCK_BOOTTIME);
 		next += period;
 		if (next < now)
 			next = now + period;

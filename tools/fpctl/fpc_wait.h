@@ -17,7 +17,7 @@ enum fpc_wait {
 	FPC_WAIT_STOP, /* SIGINT, SIGTERM, or nobody reads our output */
 };
 
-/* Wait for @fd, which may be -1, until fpc_wait_clock() says @deadline_ns. */
+/* Wait for @fd, which may be -1, until CLOCK_BOOTTIME is @deadline_ns. */
 enum fpc_wait fpc_wait(int fd, uint64_t deadline_ns);
 #define FPC_WAIT_FOREVER UINT64_MAX
 
@@ -40,9 +40,6 @@ int fpc_events(const struct fpc_ctx *ctx, const char *cmd,
 /* Do @once, with --watch again and again until we are told to stop or it fails. */
 int fpc_watch(const struct fpc_ctx *ctx, const char *cmd,
 	      int (*once)(const struct fpc_ctx *ctx, void *arg), void *arg);
-
-/* CLOCK_BOOTTIME, as in the kernel's events. */
-uint64_t fpc_wait_clock(void);
 
 /* Get the output out.  Return: false if nobody wants it any more. */
 bool fpc_wait_flush(void);

@@ -200,15 +200,15 @@ static int complete(int argc, char **argv)
 	if (i >= 0)
 		cmd = &cmds[i];
 	if (wants && !strcmp(wants, "FILE"))
-		fpc_print_names(file_names);
+		fpc_print_names(file_names, 0);
 	else if (!wants && last[0] == '-')
 		fpc_opts_list(cmd ? cmd->opts : NULL, false);
 	else if (!wants && !words)
-		fpc_print_names(cmd_names);
+		fpc_print_names(cmd_names, 0);
 	else if (!wants && cmd && cmd->run == cmd_set)
 		fpc_args_complete(words - 1, argv + 1);
 	else if (!wants && cmd && cmd->first && words <= cmd->max_args)
-		fpc_print_names(cmd->first);
+		fpc_print_names(cmd->first, 0);
 	return FPC_EXIT_OK;
 }
 
