@@ -34,10 +34,10 @@ def remove(vm):
     vm.sh(f"echo 1 >/sys/bus/pci/devices/0000:00:{SLOT:02x}.0/remove")
 
 
-def goes(ctx, away, dst_hints, *reasons):
-    """The balloon goes in the second round, when pages are set aside."""
-    spec = ctx.spec(balloon_opts=[AT])
-    src, dst = ctx.pair(spec, spec.but(hints=dst_hints))
+def goes(ctx, away, *reasons):
+    """The balloon goes in the second round, when pages are set aside; on the other side,
+    which nobody could tell, the guest finds it again."""
+    src, dst = ctx.pair(ctx.spec(balloon_opts=[AT]))
     load(src)
 
     def middle(migration):
@@ -56,10 +56,9 @@ def goes(ctx, away, dst_hints, *reasons):
     need(not info["ram"]["free-pages-skipped"], f"skipped: {info['ram']}")
     need(not compare(ctx, src, dst).differ, "pages differ without hints")
     resume(dst)
-    return src, dst
-
-
-def check(dst, src):
+    dst.sh("echo 1 >/sys/bus/pci/rescan")
+    wait_registered(dst)
+    ctx.say(f"found again: {guest.check_map(dst)}")
     guest.check_stress(dst, "stop")
     guest.check_stamp(dst)
     guest.check_console(src, dst)
@@ -67,23 +66,14 @@ def check(dst, src):
 
 @test("balloon-ejected", 240)
 def balloon_ejected(ctx):
-    """The guest ejects it in the middle: nothing is skipped; another one later."""
-    src, dst = goes(ctx, eject, "none", "no-device")
-    # The guest has a slot, and the device that comes is another one.
-    dst.qmp("device_add", **device())
-    wait_registered(dst)
-    ctx.say(f"plugged again: {guest.check_map(dst)}")
-    check(dst, src)
+    """The guest ejects it in the middle: nothing is skipped."""
+    goes(ctx, eject, "no-device")
 
 
 @test("balloon-removed", 240)
 def balloon_removed(ctx):
-    """The guest removes it in the middle, and finds it again on the other side."""
-    src, dst = goes(ctx, remove, "cfph", "withdrawn", "no-map", "no-driver")
-    dst.sh("echo 1 >/sys/bus/pci/rescan")
-    wait_registered(dst)
-    ctx.say(f"found again: {guest.check_map(dst)}")
-    check(dst, src)
+    """The guest removes it in the middle: nothing is skipped."""
+    goes(ctx, remove, "withdrawn", "no-map", "no-driver")
 
 
 # --- it is plugged ---

@@ -2,9 +2,9 @@
 """Bad input, missing halves: plain precopy, one clear line, nothing lost."""
 
 from cfphtest import guest
-from cfphtest.integrity import (arrive, compare, load, resume,
-                                several_rounds)
-from cfphtest.migrate import Migration
+from cfphtest.integrity import (CRAWL, arrive, compare, load, need_refusal,
+                                resume, several_rounds, wait_registered)
+from cfphtest.migrate import UNLIMITED, Migration
 from cfphtest.registry import need, test
 from cfphtest.vm import refusal
 
@@ -61,18 +61,37 @@ def fault_destination_without(ctx):
     spec = ctx.spec()
     src, dst = ctx.pair(spec, spec.but(hints="off"))
     load(src)
-    # Without a return path a source never learns why a destination ended.
-    migration = Migration(src, dst, caps=("return-path",)).start()
-    need(migration.wait_end() == "failed", "not failed")
-    src.wait_event(lambda e: e["event"] == "RESUME", 30)
-    said = dst.said().strip()
-    ctx.say("destination: " + " | ".join(said.splitlines()[:3]))
-    need("eature" in said, f"no word about the feature: {said}")
+    need(Migration(src, dst).start().wait_end() == "failed", "not failed")
+    need_refusal(ctx, src, dst)
     dst.close()
     guest.check_stress(src)
     dst = ctx.destination(spec)
     several_rounds(src, dst)
     arrive(ctx, src, dst)
+
+
+@test("fault-destination-late")
+def fault_destination_late(ctx):
+    """The guest accepts the feature when the migration has begun: refused at its end."""
+    spec = ctx.spec(mem="256M")
+    src, dst = ctx.pair(spec, spec.but(hints="off"))
+    device = guest.driver_device(src)
+    src.sh(f"stamp start; echo {device} >{guest.DRIVER}/unbind")
+    # Without a return path a source never learns why a destination ended.
+    migration = Migration(src, dst, bandwidth=CRAWL, downtime_ms=1,
+                          caps=("return-path",)).start()
+    migration.wait_status("active")
+    src.sh(f"echo {device} >{guest.DRIVER}/bind")
+    wait_registered(src)
+    migration.set(max_bandwidth=UNLIMITED, downtime_limit=10_000)
+    need(migration.wait_end() == "failed", "not failed")
+    src.wait_event(lambda e: e["event"] == "RESUME", 30)
+    said = dst.said().strip()
+    ctx.say("destination: " + " | ".join(said.splitlines()[:3]))
+    need("Features 0x" in said and "virtio-balloon" in said,
+         f"no word about the feature: {said}")
+    guest.check_stamp(src)
+    guest.check_console(src)
 
 
 @test("fault-property")

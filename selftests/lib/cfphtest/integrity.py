@@ -17,6 +17,9 @@ SLOW = 40_000_000       # bytes a second: pages change while a round is sent
 CRAWL = 64_000
 
 
+PROPERTY = "continuous-free-page-hint"
+
+
 class Lost(VMError):
     """The destination does not have what the source had."""
 
@@ -186,6 +189,16 @@ def say_hints(ctx, info):
             f"{ram['transferred'] >> 10} KiB, deferred "
             f"{ram.get('free-pages-deferred')}, skipped {skipped}")
     return skipped
+
+
+def need_refusal(ctx, src, dst):
+    """A destination that lacks the feature has ended before it had any memory: it names
+    the property, and the source has not even stopped its guest."""
+    dst_said = wait_for(lambda: PROPERTY in dst.said() and dst.said().strip(),
+                        f"{dst.name} does not say why: {dst.said()}", 10)
+    ctx.say("destination: " + dst_said.replace("\n", " | "))
+    src.take_events()
+    need(not any(e["event"] == "STOP" for e in src.events), "the guest was stopped")
 
 
 def need_hints(ctx, info):

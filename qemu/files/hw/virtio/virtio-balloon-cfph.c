@@ -380,6 +380,32 @@ static const RamCfphProviderOps cfph_provider_ops = {
     .take_deltas = cfph_op_take_deltas,
 };
 
+/* --- what another QEMU has to know before anything else --- */
+
+static bool cfph_needed(void *opaque)
+{
+    VirtIOBalloon *s = opaque;
+
+    return virtio_vdev_has_feature(cfph_vdev(s), VIRTIO_BALLOON_F_CFPH);
+}
+
+/*
+ * Features are part of the device's state, which follows all of the RAM.  This
+ * is empty, goes ahead of the RAM, and is there if the guest has the feature: a
+ * QEMU that does not have it on, or does not know it, ends at once and names
+ * the property, because that is what the section is called.
+ */
+static const VMStateDescription vmstate_cfph_in_use = {
+    .name = VIRTIO_BALLOON_CFPH_PROP,
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .early_setup = true,
+    .needed = cfph_needed,
+    .fields = (const VMStateField[]) {
+        VMSTATE_END_OF_LIST()
+    }
+};
+
 /* --- the device's life --- */
 
 void virtio_balloon_cfph_set_status(VirtIOBalloon *s, uint8_t status)
@@ -481,6 +507,7 @@ void virtio_balloon_cfph_realize(VirtIOBalloon *s)
     if (virtio_balloon_cfph_misbehave_realize(s)) {
         return;
     }
+    vmstate_register_any(NULL, &vmstate_cfph_in_use, s);
     c->cmd_vq = virtio_add_queue(vdev, CMD_QUEUE_SIZE, cfph_handle_cmd_vq);
     c->msg_vq = virtio_add_queue(vdev, MSG_QUEUE_SIZE, cfph_handle_msg_vq);
     c->bh = virtio_bh_new_guarded(DEVICE(s), cfph_bh, s);
@@ -503,6 +530,7 @@ void virtio_balloon_cfph_unrealize(VirtIOBalloon *s)
     if (!c->bh) {
         return;
     }
+    vmstate_unregister(NULL, &vmstate_cfph_in_use, s);
     ram_cfph_set_provider(NULL);
     WITH_QEMU_LOCK_GUARD(&c->lock) {
         virtio_balloon_cfph_drop(s, FREE_PAGE_HINTS_REASON_NO_DEVICE,
@@ -512,13 +540,6 @@ void virtio_balloon_cfph_unrealize(VirtIOBalloon *s)
     g_clear_pointer(&c->bh, qemu_bh_delete);
     virtio_delete_queue(c->cmd_vq);
     virtio_delete_queue(c->msg_vq);
-}
-
-static bool cfph_needed(void *opaque)
-{
-    VirtIOBalloon *s = opaque;
-
-    return virtio_vdev_has_feature(cfph_vdev(s), VIRTIO_BALLOON_F_CFPH);
 }
 
 int virtio_balloon_cfph_pre_load(void *opaque)
