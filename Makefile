@@ -135,7 +135,7 @@ $(FPCTL): $(wildcard tools/fpctl/*.[ch] tools/fpctl/generated/*.c) tools/fpctl/M
 TEST_ENV = BUILD=$(BUILD) KERNEL_IMAGE=$(KERNEL_IMAGE) SYSTEM_MAP=$(KERNEL_OBJ)/System.map GUEST_MODULES="$(GUEST_MODULES)" \
 	LINUX_SRC=$(LINUX_SRC) UML=$(UML) QEMU=$(QEMU) QEMU_IMG=$(QEMU_IMG) QEMU_SRC=$(QEMU_SRC) \
 	QEMU_BUILD=$(QEMU_BUILD) QEMU_PRODUCT=$(QEMU_PRODUCT) FUZZ_DECODER=$(FUZZ_DECODER) FUZZ_DEVICE=$(FUZZ_DEVICE) \
-	FPCTL=$(FPCTL) INITRAMFS=$(INITRAMFS) V=$(V)
+	FPCTL=$(FPCTL) INITRAMFS=$(INITRAMFS) STOCK=$(STOCK) V=$(V)
 
 guest: $(KERNEL_BUILT) $(INITRAMFS) ## kernel and initramfs of the test guest
 
@@ -148,7 +148,7 @@ say-check:
 demo: say-demo guest qemu ## migrate a guest with and without hints, print the table (MEM=2G)
 	$(Q)$(TEST_ENV) selftests/demo
 
-check: say-check guest uml qemu qemu-tests qemu-product fuzz-build $(RELAY) ## every test: unit, device, integrity of migrations, mutants (T=name)
+check: say-check guest uml qemu qemu-tests qemu-product fuzz-build stock $(RELAY) ## every test: unit, device, integrity of migrations, mutants (T=name)
 	@tools/build/deps.sh $(DEBS_VIRT)
 	$(Q)$(TEST_ENV) selftests/run.sh $(T)
 

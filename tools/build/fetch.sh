@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# fetch.sh DEST SUITE linux|qemu|meson|cloud
+# fetch.sh DEST SUITE linux|qemu|meson|cloud|stock
 #
 # Downloads one source into DEST with apt, which verifies it, and writes its
 # version to DEST/NAME.version.  What the system's own apt configuration offers
@@ -131,16 +131,27 @@ meson)
 	dpkg --compare-versions "$version" ge 1.5 || die "meson $version from $suite, but QEMU wants 1.5"
 	;;
 cloud)
-	# the kernel of the machine that `make check-kvm` emulates: of SUITE, so
-	# that it is the same one everywhere
+	# the kernel of the machine that `make check-kvm` emulates, and of guests
+	# without our patches: of SUITE, so that it is the same one everywhere
 	series=6.12
-	echo "[fetch] kernel package for check-kvm"
+	echo "[fetch] kernel package, 35 MB"
 	private_root
 	package=$(apt-cache -c "$root/apt.conf" depends linux-image-cloud-amd64 |
 		sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
 	[ -n "$package" ] || die "$suite has no linux-image-cloud-amd64"
 	from_suite download "$package"
 	version=$(dpkg-deb -f ./*.deb Version)
+	;;
+stock)
+	# QEMU as Debian builds it, with everything that it loads down to the C library:
+	# for an apt that knows of no package that is installed.
+	series=10.0
+	echo "[fetch] qemu package and its libraries, 38 MB"
+	from_suite install -y --download-only --no-install-recommends \
+		-o Dir::State::status=/dev/null -o Dir::Cache::archives="$work" \
+		-o Debug::NoLocking=1 qemu-system-x86
+	rm -rf lock partial
+	version=$(dpkg-deb -f qemu-system-x86_*.deb Version)
 	;;
 qemu)
 	series=10.0

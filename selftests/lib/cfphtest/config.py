@@ -95,13 +95,29 @@ def scratch(directory):
     return os.environ.get("SCRATCH") or directory
 
 
-def qemu_command():
+def stock(*names):
+    """A file of what `make stock` has unpacked: QEMU and kernel without our patches."""
+    directory = os.environ.get("STOCK", "")
+    path = os.path.join(directory, *names)
+    if not directory or not os.path.exists(path):
+        raise ConfigError("run make stock")
+    return path
+
+
+def stock_qemu():
+    """That QEMU, with its own libraries: it may be of a later Debian than this host."""
+    libraries = stock("root/usr/lib/x86_64-linux-gnu")
+    return [os.path.join(libraries, "ld-linux-x86-64.so.2"), "--library-path",
+            libraries, stock("root/usr/bin/qemu-system-x86_64")]
+
+
+def qemu_command(program=None):
     """QEMU with nothing but its firmware.
 
     Run from its build tree it does not look where Debian's is.
     """
     dirs = os.environ.get("FIRMWARE", "/usr/share/seabios:/usr/share/qemu")
-    return [qemu(), "-nodefaults", "-no-user-config"] + [
+    return (program or [qemu()]) + ["-nodefaults", "-no-user-config"] + [
         word for d in dirs.split(":") if os.path.isdir(d)
         for word in ("-L", d)]
 
