@@ -71,7 +71,7 @@ DEBS_VIRT   := libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients
 DEBS_MODEL  := spin gcc libc6-dev
 DEBS_KVM    := busybox-static python3 binutils xz-utils e2fsprogs
 DEBS_REPORT := python3-matplotlib
-DEBS_DOCS   := python3-sphinx python3-yaml mandoc rsync
+DEBS_DOCS   := python3-sphinx python3-yaml mandoc rsync graphviz
 DEBS_LINT   := $(DEBS_DOCS) universal-ctags sparse shellcheck codespell perl pyflakes3 mypy clang-format
 DEBS        := $(DEBS_BUILD) $(DEBS_KERNEL) $(DEBS_QEMU) $(DEBS_FUZZ) $(DEBS_FPCTL) $(DEBS_GUEST) $(DEBS_PEERS) $(DEBS_MODEL)
 
@@ -218,8 +218,9 @@ docs: $(LINUX_PREPARED) ## the documents in HTML: $(BUILD)/docs/html/index.html
 	@tools/build/deps.sh $(DEBS_DOCS)
 	$(Q)LINUX_SRC=$(LINUX_SRC) tools/docs/build.sh $(BUILD)/docs
 
-install: $(FPCTL) ## fpctl, its man page and the uapi headers
+install: $(FPCTL) ## fpctl, cfph-timeline, their man pages and the uapi headers
 	$(Q)$(MAKE) -C tools/fpctl O=$(BUILD)/fpctl install
+	$(Q)$(MAKE) -C tools/timeline install
 	$(Q)install -d $(DESTDIR)$(PREFIX)/include/linux
 	$(Q)install -m 644 uapi/linux/cfph.h uapi/linux/virtio_balloon_cfph.h $(DESTDIR)$(PREFIX)/include/linux
 

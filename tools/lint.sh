@@ -129,7 +129,7 @@ python() {
 types() {
 	mypy --cache-dir="$BUILD/mypy" --check-untyped-defs --no-strict-optional \
 		--disable-error-code=var-annotated --ignore-missing-imports \
-		selftests/lib/cfphtest
+		selftests/lib/cfphtest tools/timeline/traces.py tools/timeline/drawing.py
 }
 
 documents() {

@@ -98,9 +98,11 @@ class Reader:
             file.write(base64.b64decode(
                 self._dst.sh("base64 /tmp/trace.dat", 120)))
         shutil.copy(self._src.trace, os.path.join(logs, "qemu.log"))
-        command = command.replace("selftests/", config.top() + "/selftests/")
-        done = subprocess.run(["/bin/sh", "-c", command], cwd=logs,
-                              capture_output=True, text=True, check=False)
+        # As if it were installed.
+        path = f"{os.path.dirname(config.timeline())}:{os.environ['PATH']}"
+        done = subprocess.run(["/bin/sh", "-c", command], cwd=logs, check=False,
+                              capture_output=True, text=True,
+                              env={**os.environ, "PATH": path})
         need(not done.returncode, f"{command}: {done.stderr}")
         return done.stdout
 

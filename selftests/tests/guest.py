@@ -310,8 +310,7 @@ def timeline(ctx, guest_trace, host_trace):
     """The tool that puts both traces side by side; returns its text."""
     svg = os.path.join(ctx.logs, "timeline.svg")
     done = subprocess.run(
-        [os.path.join(config.top(), "selftests", "timeline"), "--svg", svg,
-         guest_trace, host_trace], capture_output=True, text=True, check=False)
+        [config.timeline(), "--svg", svg, guest_trace, host_trace], capture_output=True, text=True, check=False)
     need(not done.returncode, f"timeline: {done.stderr}")
     lines = done.stdout.splitlines()
     ctx.say(f"timeline: {len(lines)} lines, {lines[1]}")

@@ -3,9 +3,9 @@
 #
 # build.sh OUT: the documents in HTML, in OUT/html.  A warning is an error.
 #
-# The pages of Documentation/ and those of QEMU's tree, with the man page, the netlink
+# The pages of Documentation/ and those of QEMU's tree, with the man pages, the netlink
 # spec and the comments of the sources rendered in: the latter two by the kernel's own
-# generators.
+# generators.  Figures are drawn: by cfph-timeline from a recorded trace, by graphviz.
 #
 # Environment: LINUX_SRC, prepared.
 set -eu
@@ -20,7 +20,12 @@ rsync -a --delete Documentation/ "$src/"
 rsync -a qemu/files/docs/ "$src/"
 /usr/bin/python3 "$LINUX_SRC/tools/net/ynl/ynl-gen-rst.py" \
 	-i "$LINUX_SRC/Documentation/netlink/specs/cfph.yaml" -o "$src/netlink/specs/cfph.rst"
-mandoc -T html -O fragment tools/fpctl/fpctl.8 >"$src/admin-guide/fpctl.html"
+for page in fpctl/fpctl.8 timeline/cfph-timeline.1; do
+	name=${page##*/}
+	mandoc -T html -O fragment "tools/$page" >"$src/admin-guide/${name%.*}.html"
+done
+tools/timeline/cfph-timeline --svg "$src/admin-guide/mm/timeline.svg" \
+	Documentation/results/timeline-guest.txt Documentation/results/timeline-host.txt >"$out/timeline.txt"
 # -E: what it remembers of a page it does not complain of a second time.
 exec /usr/bin/python3 -B -m sphinx -E -W --keep-going -q -b html -c tools/docs \
 	-d "$out/doctrees" "$src" "$out/html"

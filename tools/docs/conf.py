@@ -11,7 +11,8 @@ sys.path.insert(0, os.path.join(linux, "Documentation/sphinx"))
 project = "cfph"
 author = "The cfph developers"
 copyright = "2026, The cfph developers"     # pylint: disable=redefined-builtin
-extensions = ["kerneldoc"]
+extensions = ["kerneldoc", "sphinx.ext.graphviz"]
+graphviz_output_format = "svg"
 kerneldoc_bin = os.path.join(linux, "scripts/kernel-doc")
 kerneldoc_srctree = linux
 highlight_language = "none"

@@ -27,24 +27,41 @@ class Event:
         self.fields = {k: v.strip("'\"") for k, v in FIELD.findall(text)}
 
     def number(self, field):
-        return int(self.fields.get(field, "0"), 0)
+        text = self.fields.get(field, "0")
+        try:
+            return int(text, 0)
+        except ValueError:
+            raise Error(f"trace of the {self.side}: {self.name}: {field}={text} is "
+                        "no number") from None
+
+    def word(self, field):
+        return self.fields.get(field, "?")
 
     @property
     def migration(self):
         return self.number("migration_id") or self.number("id")
 
 
+def host_text(path):
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read()
+
+
 def guest_text(path):
     with open(path, "rb") as file:
         magic = file.read(16)
     if b"tracing" not in magic:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
+        return host_text(path)
     # -t: all digits of the time, or events of one microsecond are not in order
-    done = subprocess.run(["trace-cmd", "report", "-t", "-i", path],
-                          capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(["trace-cmd", "report", "-t", "-i", path], check=False,
+                              capture_output=True, text=True, errors="replace")
+    except FileNotFoundError:
+        raise Error(f"{path}: there is no trace-cmd to read it: install it, or give "
+                    "me the text of trace-cmd report") from None
     if done.returncode:
-        raise Error(f"trace-cmd report {path}: {done.stderr.strip()}")
+        said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        raise Error(f"{path}: trace-cmd report: {said[-1].strip()}")
     return done.stdout
 
 
@@ -73,9 +90,9 @@ def offset(guest, host):
     came = times(host, "virtio_balloon_cfph_message", ("id", "sequence"))
     upper = [came[key] - at for key, at in sent.items() if key in came]
     told = times(host, "virtio_balloon_cfph_command", ("id", "round"),
-                 lambda e: e.fields["command"] in "12")
+                 lambda e: e.word("command") in ("1", "2"))
     heard = times(guest, "cfph_command", ("migration_id", "round"),
-                  lambda e: e.fields["command"] in ("start", "round"))
+                  lambda e: e.word("command") in ("start", "round"))
     lower = [told[key] - at for key, at in heard.items() if key in told]
     if not upper or not lower:
         raise Error("the traces have no message and no command in common: "

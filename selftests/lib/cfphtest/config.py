@@ -82,6 +82,11 @@ def top():
     return os.path.dirname(os.path.dirname(os.path.dirname(here)))
 
 
+def timeline():
+    """The tool that lays the traces of both sides of a migration side by side."""
+    return os.path.join(top(), "tools/timeline/cfph-timeline")
+
+
 def out_dir(*names):
     """A directory for logs and results, made if it is not there."""
     path = os.path.join(os.path.abspath(os.environ.get("BUILD", "build")),
