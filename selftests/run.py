@@ -34,7 +34,8 @@ sys.dont_write_bytecode = True
 from cfphtest import accel, config, ktap                        # noqa: E402
 from cfphtest.agent import AgentError                           # noqa: E402
 from cfphtest.process import die_with_parent                    # noqa: E402
-from cfphtest.registry import TESTS, Context, Failure, Skip     # noqa: E402
+from cfphtest.registry import (TESTS, Context, Failure, Skip,   # noqa: E402
+                               minutes)
 from cfphtest.vm import VMError                                 # noqa: E402
 
 SKIP_CODE = 4
@@ -43,7 +44,6 @@ SLOWEST = 10    # are listed
 # A test has two guests as a rule, of 1 GiB at most, and files of them in memory.
 MEMORY_EACH = 5 << 30
 MOST_JOBS = 4
-SECONDS_EACH = 16       # on average, two at a time on two processors
 
 
 def load_tests():
@@ -172,10 +172,9 @@ def run_all(names, jobs):
     out = ktap.Printer(len(names))
     results = []
     if len(names) >= SLOWEST:
-        minutes = -(-len(names) * SECONDS_EACH // (60 * jobs))
         out.diag(f"{len(names)} tests, {jobs} at a time on "
                  f"{len(os.sched_getaffinity(0))} processors: about "
-                 f"{minutes} minutes")
+                 f"{minutes(len(names), jobs)} minutes")
     os.environ["ACCEL"] = accel.choose(out.diag)
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         futures = [(name, pool.submit(spawn, name)) for name in names]

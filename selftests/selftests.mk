@@ -15,6 +15,7 @@ $(STOCK_UNPACKED): $(DL)/stock.version $(DL)/cloud.version selftests/selftests.m
 	$(Q)rm -rf $(STOCK)
 	$(Q)mkdir -p $(STOCK)
 	$(Q)for deb in $(DL)/stock/*.deb; do dpkg-deb -x $$deb $(STOCK)/root || exit 1; done
+	$(Q)cat $(DL)/stock/*.deb $(DL)/cloud/*.deb | wc -c >$(STOCK)/bytes
 	$(Q)selftests/kvm/unpack.sh $(DL)/cloud/*.deb $(STOCK)/kernel virtio_balloon
 	$(Q)touch $@
 

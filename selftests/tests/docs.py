@@ -14,21 +14,14 @@ import subprocess
 import yaml
 
 from cfphtest import config, guest
+from cfphtest.docpages import GUIDE, GUIDES, HOST, read
 from cfphtest.integrity import SLOW
 from cfphtest.migrate import UNLIMITED, Migration
 from cfphtest.registry import TESTS, need, test
 
-GUIDES = "Documentation/admin-guide/mm"
-GUIDE = f"{GUIDES}/cfph.rst"
-HOST = f"{GUIDES}/cfph-host.rst"
 STEP = re.compile(r"^    (guest#|\(qemu\)|host\$) (.*)$", re.M)
 SILENT = re.compile(r"trace-event |trace-cmd (start|stop|extract) ?")
 TARGET = "tcp:destination:4444"
-
-
-def read(path):
-    with open(os.path.join(config.top(), path), encoding="utf-8") as file:
-        return file.read()
 
 
 def section(path, title):
@@ -170,6 +163,9 @@ def docs_host(ctx):
                           ([*plain, *others[0]], "no-driver")):
         status = ask(options, commands[:1])[commands[0]]
         need(f'"reason": "{want}"' in status, f"{options}: {status}")
+    look = "qom-get /machine/peripheral/balloon0 cfph-look-percent"
+    percent = int(ask(first, [look])[look])
+    need(f"``cfph-look-percent=N`` (0 to 100, {percent} by default)" in text, f"{percent}")
     params = ask([*first, *others[-1]], ["info migrate_parameters"])
     need("x-free-page-hints: off" in str(params), f"{others[-1]}: {params}")
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Bad input, missing halves: plain precopy, one clear line, nothing lost."""
 
-from cfphtest import guest
+from cfphtest import docpages, guest
 from cfphtest.integrity import (CRAWL, arrive, compare, load, need_refusal,
                                 resume, several_rounds, wait_registered)
 from cfphtest.migrate import UNLIMITED, Migration
@@ -88,8 +88,8 @@ def fault_destination_late(ctx):
     src.wait_event(lambda e: e["event"] == "RESUME", 30)
     said = dst.said().strip()
     ctx.say("destination: " + " | ".join(said.splitlines()[:3]))
-    need("Features 0x" in said and "virtio-balloon" in said,
-         f"no word about the feature: {said}")
+    docpages.need_quoted(docpages.HOST, "Features 0x", said)
+    need("virtio-balloon" in said, f"not which device: {said}")
     guest.check_stamp(src)
     guest.check_console(src)
 

@@ -11,7 +11,7 @@ import contextlib
 import os
 import signal
 
-from cfphtest import config, guest, hints
+from cfphtest import config, docpages, guest, hints
 from cfphtest.agent import AgentError
 from cfphtest.hugepages import guests_on_huge_pages
 from cfphtest.integrity import (arrive, compare, emptied, go_on, load, need_hints,
@@ -96,6 +96,7 @@ def migrate_hugetlb_unreserved(ctx):
         need_hints(ctx, migration.start().finish())
         ctx.say(dst.said().strip())
         need(dst.said().count(WARNING) == 1, f"no warning: {dst.said()}")
+        docpages.need_quoted(docpages.HOST, "warning: migration: memory", dst.said())
         resume(dst)
         guest.check_stamp(dst)
         need_death(dst, lambda: dst.sh("memhog --percent 80", 60))

@@ -5,11 +5,12 @@ The other QEMU and the other kernel are Debian's binaries of the same upstream v
 unpacked by `make stock`.
 """
 
-from cfphtest import config, guest, hints
+from cfphtest import config, docpages, guest, hints
 from cfphtest.integrity import (compare, need_hints, need_map, need_refusal,
                                 resume, wait_registered)
 from cfphtest.migrate import Migration
 from cfphtest.registry import Skip, need, test
+from cfphtest.vm import refusal
 
 MEM = "256M"
 KO = guest.KO
@@ -99,6 +100,15 @@ def theirs_says(vm):
     need("continuous-free-page-hint" not in [p["name"] for p in known],
          "that QEMU has our patches")
     return vm.qmp("query-version")["package"]
+
+
+@test("mixed-unknown", 30)
+def mixed_unknown(ctx):
+    """Debian's QEMU does not start with the property, and says so."""
+    said = refusal("-device", "virtio-balloon-pci,continuous-free-page-hint=on",
+                   program=stock_qemu())
+    ctx.say(said)
+    docpages.need_quoted(docpages.HOST, "Property 'virtio-balloon-pci", said)
 
 
 @test("mixed-roll-out", 240)

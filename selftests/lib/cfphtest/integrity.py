@@ -6,7 +6,7 @@ several rounds, compare all memory with the destination still held, let it run,
 and have the load check all that it holds.
 """
 
-from . import guest, oracle
+from . import docpages, guest, oracle
 from .migrate import UNLIMITED, Migration
 from .registry import need, wait_for
 from .vm import VMError
@@ -197,6 +197,7 @@ def need_refusal(ctx, src, dst):
     dst_said = wait_for(lambda: PROPERTY in dst.said() and dst.said().strip(),
                         f"{dst.name} does not say why: {dst.said()}", 10)
     ctx.say("destination: " + dst_said.replace("\n", " | "))
+    docpages.need_quoted(docpages.HOST, "Unknown savevm section", dst_said)
     src.take_events()
     need(not any(e["event"] == "STOP" for e in src.events), "the guest was stopped")
 

@@ -31,6 +31,12 @@ class Test:
 
 
 TESTS = {}
+SECONDS_EACH = 16       # on average, two at a time on two processors
+
+
+def minutes(tests, jobs):
+    """How long that many take, about."""
+    return -(-tests * SECONDS_EACH // (60 * jobs))
 
 
 def test(name, limit=180):

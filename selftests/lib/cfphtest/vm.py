@@ -417,12 +417,12 @@ class VM(Inside):
             return trace.read()
 
 
-def refusal(*options):
+def refusal(*options, program=None):
     """The one line with which QEMU refuses bad options; exit code 1."""
     try:
         done = subprocess.run(
-            config.qemu_command() + ["-display", "none", "-machine", "pc",
-                                     "-accel", "tcg", "-S", *options],
+            config.qemu_command(program) + ["-display", "none", "-machine", "pc",
+                                            "-accel", "tcg", "-S", *options],
             stdin=subprocess.DEVNULL, timeout=30, capture_output=True,
             text=True, check=False)
     except subprocess.TimeoutExpired:
