@@ -163,6 +163,7 @@ spdx() {
 	rc=0
 	for f in $(all | grep -v -e '\.md$' -e '\.patch$' -e '\.json$' -e '\.txt$' -e '/golden/' \
 		-e '^LICENSES/' -e '^COPYING$' -e '^MAINTAINERS$' -e '/series$' -e '/\?\.[a-z-]*ignore$' \
+		-e '/debian/copyright$' -e '/source/format$' \
 		-e 'config$' -e '\.kunitconfig$' -e '\.clang-format$'); do
 		head -n 15 "$f" | grep -q 'SPDX-License-Identifier: ' && continue
 		echo "$f: no SPDX-License-Identifier line"

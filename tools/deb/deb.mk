@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# `make deb`: packages for the Debian that this runs on, in $(BUILD)/deb.  debhelper does
+# the work, from one debian/ for each source package in this directory.  What is built by other verbs is taken from there.
+#
+# The version is fpctl's, the time of the last commit, and .mod if that is not all; whatever
+# has a date has that commit's, so that a checkout always gives the same packages.
+
+DEB       := $(BUILD)/deb
+DEB_WORK  := $(BUILD)/deb-work
+# What goes into them beside what is compiled: a package is made again when it changes.
+DEB_TEXTS := $(shell find tools/deb Documentation/admin-guide -type f)
+
+# Time and name, asked for once, and only by those who make packages.
+DEB_COMMIT = $(eval DEB_COMMIT := $(shell git log -1 --format='%ct %h' 2>/dev/null))$(DEB_COMMIT)
+DEB_EPOCH  = $(or $(firstword $(DEB_COMMIT)),$(shell stat -c %Y Makefile))
+DEB_CHANGED = $(if $(DEB_COMMIT),$(shell git diff --quiet HEAD || echo .mod))
+DEB_VERSION = $(shell sed -n 's/^VERSION ?= //p' tools/fpctl/Makefile)+$(shell \
+	date -u -d @$(DEB_EPOCH) +%Y%m%d.%H%M%S)$(DEB_CHANGED)
+DEB_ENV = $(CLEAN_ENV) SOURCE_DATE_EPOCH=$(DEB_EPOCH) JOBS=$(JOBS)
+
+# $(call deb_build,NAME,VERSION): tools/deb/NAME, whose source is in $(DEB_WORK)/NAME/src.
+define deb_build
+	$(Q)$(RUN) "deb $(1)" $(LOG)/deb-$(1).log $(DEB_ENV) DEB_VERSION=$(2) COMMIT=$(lastword $(DEB_COMMIT)) \
+		tools/deb/build.sh $(1) $(DEB_WORK)/$(1) $(DEB)
+endef
+
+# A name of the commit: what has not changed since another one is made anew all the same,
+# because its version says which commit it is of.
+$(STAMP)/deb.version: FORCE | $(BUILD)/.cfph-build
+	$(call write_if_changed,$(DEB_VERSION))
+
+# As a source package has it: what fpctl is made of, in the places where it looks.
+$(STAMP)/deb-fpctl.built: $(STAMP)/deb.version $(FPCTL) $(DEB_TEXTS)
+	$(Q)rm -rf $(DEB_WORK)/fpctl
+	$(Q)mkdir -p $(DEB_WORK)/fpctl/src
+	$(Q)cp -R --parents tools/fpctl uapi Documentation/admin-guide $(DEB_WORK)/fpctl/src
+	$(call deb_build,fpctl,$(DEB_VERSION))
+	$(Q)touch $@
+
+# --- verbs --------------------------------------------------------------------
+
+deb-deps:
+	@tools/build/deps.sh $(DEBS_DEB)
+
+deb-fpctl: deb-deps $(STAMP)/deb-fpctl.built
+
+deb: deb-fpctl ## Debian packages of fpctl: $(BUILD)/deb/*.deb
+	@ls $(DEB)/*.deb
+
+.PHONY: deb deb-deps deb-fpctl
