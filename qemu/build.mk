@@ -25,6 +25,8 @@ QEMU_TESTS      := $(addprefix tests/qtest/,virtio-balloon-cfph-test \
 # of zero pages is slow and every comparison would be unfair.  The firmware is
 # Debian's (seabios, qemu-system-data, ipxe-qemu).
 QEMU_FIRMWARE := /usr/share/qemu /usr/share/seabios /usr/lib/ipxe/qemu
+# Where Debian's QEMU has its configuration and helpers: `make deb` installs there.
+QEMU_PATHS := --sysconfdir=/etc --localstatedir=/var --libexecdir=/usr/lib/qemu
 QEMU_OPTIONS := --target-list=x86_64-softmmu --with-pkgversion=cfph \
 	--without-default-features --disable-download --disable-docs --disable-install-blobs \
 	--enable-tcg --enable-kvm --enable-avx2 --enable-avx512bw \
@@ -32,7 +34,7 @@ QEMU_OPTIONS := --target-list=x86_64-softmmu --with-pkgversion=cfph \
 	--enable-linux-aio --enable-linux-io-uring --enable-seccomp --enable-numa \
 	--enable-attr --enable-cap-ng --enable-membarrier --enable-malloc-trim \
 	--enable-slirp --enable-plugins --enable-zstd --enable-gnutls --enable-tools \
-	--enable-replication $(if $(filter 0,$(MUTANTS)),--disable-cfph-mutants,--enable-cfph-mutants) \
+	--enable-replication $(if $(filter 0,$(MUTANTS)),--disable-cfph-mutants $(QEMU_PATHS),--enable-cfph-mutants) \
 	--firmwarepath=$(subst $() $(),:,$(QEMU_FIRMWARE))
 
 # The build runs meson again by itself, so both steps need the same meson.

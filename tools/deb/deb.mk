@@ -17,6 +17,8 @@ DEB_EPOCH  = $(or $(firstword $(DEB_COMMIT)),$(shell stat -c %Y Makefile))
 DEB_CHANGED = $(if $(DEB_COMMIT),$(shell git diff --quiet HEAD || echo .mod))
 DEB_VERSION = $(shell sed -n 's/^VERSION ?= //p' tools/fpctl/Makefile)+$(shell \
 	date -u -d @$(DEB_EPOCH) +%Y%m%d.%H%M%S)$(DEB_CHANGED)
+# What comes from others keeps their number in front.
+DEB_QEMU_VERSION = $(shell cat $(QEMU_SRC)/VERSION)+cfph$(DEB_VERSION)
 DEB_ENV = $(CLEAN_ENV) SOURCE_DATE_EPOCH=$(DEB_EPOCH) JOBS=$(JOBS)
 
 # $(call deb_build,NAME,VERSION): tools/deb/NAME, whose source is in $(DEB_WORK)/NAME/src.
@@ -38,14 +40,36 @@ $(STAMP)/deb-fpctl.built: $(STAMP)/deb.version $(FPCTL) $(DEB_TEXTS)
 	$(call deb_build,fpctl,$(DEB_VERSION))
 	$(Q)touch $@
 
+# QEMU's own page of all that QMP has, as text; it takes Sphinx half a minute.
+DEB_QMP := $(DEB_WORK)/qmp/text/qemu-qmp-ref.txt
+$(DEB_QMP): $(QEMU_PREPARED) tools/deb/qemu/conf.py
+	$(Q)rm -rf $(DEB_WORK)/qmp
+	$(Q)mkdir -p $(DEB_WORK)/qmp/src
+	$(Q)cp $(QEMU_SRC)/docs/interop/qemu-qmp-ref.rst $(DEB_WORK)/qmp/src
+	$(Q)$(RUN) "deb qmp" $(LOG)/deb-qmp.log env QEMU_SRC=$(QEMU_SRC) /usr/bin/python3 -B -m sphinx -q \
+		-b text -c tools/deb/qemu -d $(DEB_WORK)/qmp/doctrees $(DEB_WORK)/qmp/src $(@D)
+
+# The stamp of the QEMU is another make's: qemu-product, which deb-qemu asks for before.
+$(STAMP)/deb-qemu.built: $(STAMP)/deb.version $(STAMP)/qemu-product.built $(DEB_QMP) $(DEB_TEXTS)
+	$(Q)rm -rf $(DEB_WORK)/qemu
+	$(Q)mkdir -p $(DEB_WORK)/qemu/src/docs
+	$(Q)cp -R --parents Documentation/admin-guide $(DEB_WORK)/qemu/src
+	$(Q)cp -R qemu/files/docs $(DEB_WORK)/qemu/src
+	$(Q)cp $(DEB_QMP) $(DEB_WORK)/qemu/src/docs
+	$(Q)cp $(or $(wildcard $(QEMU_SRC)/debian/copyright),$(QEMU_SRC)/LICENSE) $(DEB_WORK)/qemu/src/docs/copyright.qemu
+	$(Q)ln $(QEMU_PRODUCT) $(DEB_WORK)/qemu/src/
+	$(call deb_build,qemu,$(DEB_QEMU_VERSION))
+	$(Q)touch $@
+
 # --- verbs --------------------------------------------------------------------
 
 deb-deps:
 	@tools/build/deps.sh $(DEBS_DEB)
 
 deb-fpctl: deb-deps $(STAMP)/deb-fpctl.built
+deb-qemu: deb-deps qemu-product $(STAMP)/deb-qemu.built
 
-deb: deb-fpctl ## Debian packages of fpctl: $(BUILD)/deb/*.deb
+deb: deb-fpctl deb-qemu ## Debian packages of fpctl and QEMU: $(BUILD)/deb/*.deb
 	@ls $(DEB)/*.deb
 
-.PHONY: deb deb-deps deb-fpctl
+.PHONY: deb deb-deps deb-fpctl deb-qemu
