@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # `make deb`: packages for the Debian that this runs on, in $(BUILD)/deb.  debhelper does
-# the work, from one debian/ for each source package in this directory.  What is built by other verbs is taken from there.
+# the work, from one debian/ for each source package in this directory; for the kernel its
+# own bindeb-pkg does.  What is built by other verbs is taken from there.
 #
 # The version is fpctl's, the time of the last commit, and .mod if that is not all; whatever
 # has a date has that commit's, so that a checkout always gives the same packages.
@@ -19,6 +20,7 @@ DEB_VERSION = $(shell sed -n 's/^VERSION ?= //p' tools/fpctl/Makefile)+$(shell \
 	date -u -d @$(DEB_EPOCH) +%Y%m%d.%H%M%S)$(DEB_CHANGED)
 # What comes from others keeps their number in front.
 DEB_QEMU_VERSION = $(shell cat $(QEMU_SRC)/VERSION)+cfph$(DEB_VERSION)
+DEB_KERNEL_VERSION = $(shell $(CLEAN_ENV) make -s -C $(LINUX_SRC) kernelversion)+$(DEB_VERSION)
 DEB_ENV = $(CLEAN_ENV) SOURCE_DATE_EPOCH=$(DEB_EPOCH) JOBS=$(JOBS)
 
 # $(call deb_build,NAME,VERSION): tools/deb/NAME, whose source is in $(DEB_WORK)/NAME/src.
@@ -61,6 +63,30 @@ $(STAMP)/deb-qemu.built: $(STAMP)/deb.version $(STAMP)/qemu-product.built $(DEB_
 	$(call deb_build,qemu,$(DEB_QEMU_VERSION))
 	$(Q)touch $@
 
+# --- the guest kernel ---------------------------------------------------------
+
+DEB_KERNEL_CONFIGS := $(addprefix kernel/configs/,base.config x86_64.config cfph.config product.config deb.config)
+DEB_KERNEL_OBJ := $(LINUX_SRC)/build-x86_64-deb
+# bindeb-pkg has more packages; this target of the rules that it writes is the image alone.
+DEB_KERNEL_ENV = $(DEB_ENV) DEBFULLNAME="The cfph developers" DEBEMAIL=cfph-devel@example.org \
+	DEB_BUILD_OPTIONS="parallel=$(JOBS) terse" KDEB_SOURCENAME=linux-cfph \
+	KDEB_CHANGELOG_DIST=unstable KDEB_PKGVERSION=$(DEB_KERNEL_VERSION) DPKG_FLAGS=--target=binary-image
+
+$(STAMP)/deb-kernel.configured: $(DEB_KERNEL_CONFIGS) kernel/config.sh $(LINUX_PREPARED)
+	@echo "[kernel] configuring $(notdir $(DEB_KERNEL_CONFIGS))"
+	$(Q)$(CLEAN_ENV) kernel/config.sh $(LINUX_SRC) $(DEB_KERNEL_OBJ) x86_64 $(DEB_KERNEL_CONFIGS)
+	$(Q)touch $@
+
+# It leaves what it makes beside the object directory.
+$(STAMP)/deb-kernel.built: $(STAMP)/deb.version $(STAMP)/deb-kernel.configured
+	$(Q)rm -f $(LINUX_SRC)/linux-image-*.deb
+	$(Q)$(RUN) "deb kernel" $(LOG)/deb-kernel.log $(DEB_KERNEL_ENV) \
+		$(KMAKE) O=build-x86_64-deb ARCH=x86_64 bindeb-pkg
+	$(Q)mkdir -p $(DEB)
+	$(Q)rm -f $(DEB)/linux-image-*.deb
+	$(Q)mv $(LINUX_SRC)/linux-image-*.deb $(DEB)/
+	$(Q)touch $@
+
 # --- verbs --------------------------------------------------------------------
 
 deb-deps:
@@ -68,8 +94,9 @@ deb-deps:
 
 deb-fpctl: deb-deps $(STAMP)/deb-fpctl.built
 deb-qemu: deb-deps qemu-product $(STAMP)/deb-qemu.built
+deb-kernel: deb-deps $(STAMP)/deb-kernel.built
 
-deb: deb-fpctl deb-qemu ## Debian packages of fpctl and QEMU: $(BUILD)/deb/*.deb
+deb: deb-fpctl deb-qemu deb-kernel ## Debian packages of fpctl, QEMU and the guest kernel: $(BUILD)/deb/*.deb
 	@ls $(DEB)/*.deb
 
-.PHONY: deb deb-deps deb-fpctl deb-qemu
+.PHONY: deb deb-deps deb-fpctl deb-qemu deb-kernel
