@@ -73,6 +73,7 @@ DEBS_KVM    := busybox-static python3 binutils xz-utils e2fsprogs
 DEBS_REPORT := python3-matplotlib
 DEBS_DOCS   := python3-sphinx python3-yaml mandoc rsync graphviz
 DEBS_DEB    := build-essential debhelper dpkg-dev python3-sphinx kmod cpio libssl-dev
+DEBS_DEB_CHECK := lintian debootstrap
 DEBS_LINT   := $(DEBS_DOCS) universal-ctags sparse shellcheck codespell perl pyflakes3 mypy clang-format
 DEBS        := $(DEBS_BUILD) $(DEBS_KERNEL) $(DEBS_QEMU) $(DEBS_FUZZ) $(DEBS_FPCTL) $(DEBS_GUEST) $(DEBS_PEERS) $(DEBS_MODEL)
 

@@ -7,7 +7,9 @@ to be right.
 
 ORDER = (
     "runner", "checkers", "unit", "guest", "migrate", "fault", "mutants", "netlink",
+    "runner", "checkers", "unit", "guest", "migrate", "fault", "mutants", "netlink",
     "kvm", "hostile", "docs", "statements", "timeline", "mixed", "peers", "life",
     "moments", "balloon", "machines", "no_memory", "save", "postcopy", "hostmem",
-    "downtime", "operator", "libvirt", "reclaim", "hooks", "hotplug", "rare", "kselftest", "bench",
+    "downtime", "operator", "libvirt", "reclaim", "hooks", "hotplug", "rare",
+    "kselftest", "packages", "bench",
 )

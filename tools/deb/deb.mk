@@ -99,4 +99,8 @@ deb-kernel: deb-deps $(STAMP)/deb-kernel.built
 deb: deb-fpctl deb-qemu deb-kernel ## Debian packages of fpctl, QEMU and the guest kernel: $(BUILD)/deb/*.deb
 	@ls $(DEB)/*.deb
 
-.PHONY: deb deb-deps deb-fpctl deb-qemu deb-kernel
+check-deb: deb $(INITRAMFS) ## install the packages in a Debian of their own, use them, remove them
+	@tools/build/deps.sh $(DEBS_DEB_CHECK)
+	$(Q)$(TEST_ENV) QEMU=$(QEMU_PRODUCT) DEB=$(DEB) selftests/run.sh -j 1 packages-
+
+.PHONY: check-deb deb deb-deps deb-fpctl deb-qemu deb-kernel

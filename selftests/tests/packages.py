@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The packages of `make deb`: installed, used and removed, in a Debian of their own, with
+the commands that the guides give.
+"""
+
+import glob
+import os
+import re
+import shutil
+import subprocess
+
+from cfphtest import config, debroot, guest, hints
+from cfphtest.migrate import Migration
+from cfphtest.registry import Skip, need, test
+
+GUIDES = "Documentation/admin-guide/mm"
+OURS = ("fpctl", "linux-image-", "qemu-system-x86-cfph")
+EMULATOR = "/usr/bin/qemu-system-x86_64-cfph"
+DOCS = "/usr/share/doc"
+
+
+def packages():
+    """{name: path} of what make deb has built."""
+    directory = os.environ.get("DEB")
+    if not directory:
+        raise Skip("installs a Debian, which takes minutes: make check-deb")
+    found = {os.path.basename(path).split("_")[0]: path
+             for path in glob.glob(os.path.join(directory, "*.deb"))}
+    need(len(found) == len(OURS) and
+         all(any(n.startswith(o) for n in found) for o in OURS),
+         f"{directory}: {sorted(found)}")
+    return found
+
+
+@test("packages-lintian", 600)
+def packages_lintian(ctx):
+    """Nothing that Debian's own checker calls an error or a warning."""
+    debroot.need_tools()
+    for name, path in packages().items():
+        done = subprocess.run(
+            ["lintian", "--allow-root", "--fail-on", "error,warning", path],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        need(not done.returncode, f"{name}: {done.stdout}{done.stderr}")
+        ctx.say(f"{name}: clean")
+
+
+def commands(page, title):
+    """What the section of a guide has its reader type, as root."""
+    path = os.path.join(config.top(), GUIDES, page)
+    with open(path, encoding="utf-8") as file:
+        text = file.read().split(f"\n{title}\n=", 1)[1]
+    text = re.split(r"\n[^\n]+\n=+\n\n", text, maxsplit=1)[0]
+    found = re.findall(r"^    (?:guest|host)# (.*)$", text, re.M)
+    need(len(found) > 1, f"{page}: {title}: {found}")
+    return found
+
+
+def dependencies(root, names):
+    """What apt would install along with those packages, without them."""
+    text = root.sh("apt-get install -s --no-install-recommends ./*.deb")
+    return [name for name in re.findall(r"^Inst (\S+)", text, re.M)
+            if name not in names]
+
+
+def use_fpctl(ctx, root):
+    version = root.sh("dpkg-query -W -f '${Version}' fpctl")
+    said = root.sh("fpctl --version")
+    need(version in said, f"fpctl --version: {said}, the package: {version}")
+    need("reclaim" in root.sh("fpctl --help"), "fpctl --help")
+    need("EXIT STATUS" in root.sh("man fpctl"), "man fpctl")
+    words = root.sh("bash -c '. /usr/share/bash-completion/completions/fpctl; "
+                    "COMP_WORDS=(fpctl re); COMP_CWORD=1; _fpctl fpctl re; "
+                    "echo \"${COMPREPLY[@]}\"'")
+    need("reset" in words and "restore" in words, f"bash completes: {words}")
+    root.sh("fish -n /usr/share/fish/vendor_completions.d/fpctl.fish; "
+            "zsh -n /usr/share/zsh/vendor-completions/_fpctl")
+    code, said = root.run("fpctl")
+    need(code == 3, f"fpctl, on a kernel without cfph: {code}, {said}")
+    unit = root.sh("dpkg -L fpctl | grep fpctl.service$").strip()
+    root.sh(f"systemd-analyze verify {unit}")
+    code, said = root.run(f"(cat {unit}; echo Nonsense=1) >/tmp/faulty.service; "
+                          "systemd-analyze verify /tmp/faulty.service; rm /tmp/faulty.service")
+    need("Nonsense" in said, f"systemd-analyze is blind: {said}")
+    state = root.run("systemctl is-enabled fpctl")[1].strip()
+    need(state == "disabled", f"fpctl.service is {state}")
+    root.sh("systemctl enable fpctl")
+    need(root.sh(f"ls {DOCS}/fpctl /usr/share/fpctl/schema").count("cfph") > 1,
+         "no guide")
+    ctx.say(f"fpctl {version}")
+
+
+def use_qemu(ctx, root):
+    theirs = root.sh("qemu-system-x86_64 --version").splitlines()[0]
+    ours = root.sh(f"{EMULATOR} --version").splitlines()[0]
+    need("(cfph)" in ours and "(cfph)" not in theirs, f"{ours}, {theirs}")
+    shown = root.sh(f"{EMULATOR} -device virtio-balloon-pci,help")
+    need("continuous-free-page-hint=" in shown, f"no property: {shown}")
+    need("debug" not in shown, f"has what is for tests only: {shown}")
+    need("FreePageHintsReason" in
+         root.sh(f"zcat {DOCS}/qemu-system-x86-cfph/qemu-qmp-ref.txt.gz"),
+         "no reference of QMP")
+    need("SEE ALSO" in root.sh("man qemu-system-x86_64-cfph"), "man")
+    ctx.say(f"{ours}, beside {theirs}")
+
+
+LIBVIRT = "/debs/libvirt"       # unpacked, not installed: its daemons take no part
+PARSE = ("printf 'profile x {\\n#include <abstractions/libvirt-qemu>\\n}\\n' | "
+         f"apparmor_parser -p -I {LIBVIRT}/etc/apparmor.d -I /etc/apparmor.d")
+
+
+def use_apparmor(ctx, root, told):
+    """libvirt's profile of a guest allows our emulator, once the guide has been read."""
+    root.sh("for p in libvirt-daemon-driver-qemu libvirt-daemon-system; do "
+            f"apt-get download $p && dpkg-deb -x $p*.deb {LIBVIRT} && rm $p*.deb; done")
+    by_itself = f"{EMULATOR} rmix," in root.run(PARSE)[1]
+    need(by_itself == (debroot.suite() != "bookworm"), f"by itself: {by_itself}")
+    for command in told:
+        root.sh(command)
+    flat = root.sh(PARSE)
+    need(f"{EMULATOR} rmix," in flat and "qemu-system-x86_64 rmix," in flat,
+         f"AppArmor: {flat}")
+    root.sh("rm -r /etc/apparmor.d/local/abstractions")
+    ctx.say(f"AppArmor: allowed {'at once' if by_itself else 'when told'}")
+
+
+def start(ctx, root, kernel):
+    """Source and destination: their QEMU, kernel and module, and our test guest."""
+    release = kernel.removeprefix("linux-image-")
+    modules = os.path.join(root.path, "lib/modules", release,
+                           "kernel/drivers/virtio")
+    inside = {f"/lib/modules/cfph/{name}": os.path.join(modules, name)
+              for name in ("virtio_mem.ko", "virtio_balloon.ko")}
+    inside["/usr/sbin/fpctl"] = os.path.join(root.path, "usr/bin/fpctl")
+    initrd = ctx.initrd_with(inside)
+    emulator = os.path.join(ctx.logs, "qemu")
+    with open(emulator, "w", encoding="utf-8") as out:
+        out.write(f"#!/bin/sh\nexec {root.enter} {EMULATOR} \"$@\"\n")
+    os.chmod(emulator, 0o755)
+    # Nothing of what is beside it: the firmware is that which it finds by itself.
+    os.environ.update(QEMU=emulator, FIRMWARE="")
+    src, dst = (ctx.vm(ctx.spec(mem="512M"), name, incoming=name == "dst",
+                       kernel=f"/boot/vmlinuz-{release}", initrd=initrd)
+                for name in ("src", "dst"))
+    src.boot()
+    return src, dst
+
+
+def use_all(ctx, root, kernel):
+    """The first migration: packages at both ends and in the guest."""
+    options = root.sh(f"cat /boot/config-{kernel.removeprefix('linux-image-')}")
+    for word in ("CFPH_DEBUG", "KUNIT", "HWPOISON_INJECT"):
+        need(f"CONFIG_{word}=" not in options, f"{kernel} has {word}")
+    src, dst = start(ctx, root, kernel)
+    uname = src.sh("uname -r").strip()
+    need(kernel == f"linux-image-{uname}", f"{kernel} says it is {uname}")
+    guest.settled(src)
+    need(src.sh("fpctl --version") == root.sh("fpctl --version"), "fpctl")
+    src.sh("memhog --percent 60", 120)
+    info = Migration(src, dst).start().finish()
+    hints.need_state(info, "decided", "none")
+    skipped = info["ram"]["free-pages-skipped"]
+    need(skipped > (256 << 20) // 4096, f"{skipped} pages skipped")
+    need("ready" in dst.sh("fpctl"), "not ready at the destination")
+    guest.check_console(src, dst)
+    ctx.say(f"{uname}: {skipped} pages skipped")
+
+
+@test("packages-install", 1800)
+def packages_install(ctx):
+    """Installed by the guides, used, migrated with, and removed without a trace."""
+    ours = packages()
+    kernel, = (name for name in ours if name.startswith("linux-image-"))
+    root = debroot.Root(ctx, "man-db", "systemd", "ca-certificates")
+    try:
+        root.sh("apt-get update")
+        for path in ours.values():
+            shutil.copy(path, os.path.join(root.path, "debs"))
+        # Theirs, and what looks at ours: a conflict of files would end it below.
+        others = ["qemu-system-x86", "apparmor", "zsh", "fish"]
+        root.sh("apt-get install -y --no-install-recommends " + " ".join(
+            [*others, *dependencies(root, ours)]))
+        before = root.files()
+        typed = commands("cfph-host.rst", "Install") + commands("cfph.rst", "Install")
+        install = [c for c in typed if " install " in c]
+        purge = [c for c in typed if " purge " in c]
+        need(len(install) == len(purge) == 2, f"the guides: {typed}")
+        for command in install:
+            root.sh(command)
+        need(not root.sh("dpkg --audit"), "dpkg --audit")
+        ctx.say(f"{len(root.files() - before)} files")
+        use_fpctl(ctx, root)
+        use_qemu(ctx, root)
+        use_apparmor(ctx, root, [c for c in typed if c not in install + purge])
+        use_all(ctx, root, kernel)
+        root.write("etc/fpctl.conf", "interval-ms = 20\n")
+        for command in purge:
+            root.sh(command)
+        left = root.sh("dpkg-query -W -f '${Package} ${Status}\\n'")
+        need(not any(line.startswith(OURS) for line in left.splitlines()), left)
+        after = root.files()
+        need(after == before, f"left behind: {sorted(after - before)}, "
+             f"gone: {sorted(before - after)}")
+    finally:
+        root.close()
