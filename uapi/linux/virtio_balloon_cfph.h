@@ -5,11 +5,11 @@
  * The protocol, start to end
  * --------------------------
  * The guest kernel keeps a bitmap of its free pages, the *map*, in its own
- * memory: one bit per 4 KiB page, 1 = the page is in a buddy free list.  The
- * map is cut into *leaves* of one 4 KiB page each (32768 pages, 128 MiB of
- * RAM), which the device finds through a header page and directory pages, all
- * of them in guest memory.  Memory without a leaf is not tracked and counts as
- * not free.
+ * memory: one bit per 4 KiB page, 1 = the page is in a buddy free list, or in
+ * the balloon.  The map is cut into *leaves* of one 4 KiB page each (32768
+ * pages, 128 MiB of RAM), which the device finds through a header page and
+ * directory pages, all of them in guest memory.  Memory without a leaf is not
+ * tracked and counts as not free.
  *
  * One feature bit, VIRTIO_BALLOON_F_CFPH, adds two adjacent virtqueues behind
  * all others of the device:

@@ -104,7 +104,7 @@ static const struct fpc_field zone[] = {
 	{ CFPH_A_ZONE_START_PFN, FPC_U64, .name = "start-pfn", .unit = "", .doc = "First page frame number that the zone spans." },
 	{ CFPH_A_ZONE_SPANNED_PAGES, FPC_U64, .name = "spanned-pages", .unit = "pages", .doc = "Pages from the first to the last one, holes included." },
 	{ CFPH_A_ZONE_MANAGED_PAGES, FPC_U64, .name = "managed-pages", .unit = "pages", .doc = "Pages that the allocator manages." },
-	{ CFPH_A_ZONE_BUDDY_PAGES, FPC_U64, .name = "buddy-pages", .unit = "pages", .doc = "Pages in the buddy lists, what the map shows as free." },
+	{ CFPH_A_ZONE_BUDDY_PAGES, FPC_U64, .name = "buddy-pages", .unit = "pages", .doc = "Pages in the buddy lists; the map shows them as free, and what lies in the balloon." },
 	{ CFPH_A_ZONE_PCP_PAGES, FPC_U64, .name = "pcp-pages", .unit = "pages", .doc = "Pages in per-cpu lists, which are free but count as used." },
 	{ CFPH_A_ZONE_MIN_WATERMARK_PAGES, FPC_U64, .name = "min-watermark-pages", .unit = "pages", .doc = "The min watermark." },
 };

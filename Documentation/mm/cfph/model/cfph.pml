@@ -38,7 +38,7 @@
 #define GENS 1
 #endif
 
-mtype = { FREE, TAKEN, OWNED };	/* TAKEN: off the free list, not written yet */
+mtype = { FREE, BALLOON, TAKEN, OWNED };	/* TAKEN: not written by its owner yet */
 
 /* --- guest memory: the page, and all maps that lie about in it --- */
 mtype st = OWNED;
@@ -112,6 +112,9 @@ bool away;			/* the guest runs on the other side */
 #define USED(c)		skip
 #endif
 
+/* what scan and hooks call free */
+#define DEAD		(st == FREE || st == BALLOON)
+
 #define HOOK(f)		if :: hooks -> map[cur] = f; changed = true :: else fi
 
 /* move the page between the two bitmaps; both keep bmap | deferred */
@@ -142,8 +145,8 @@ active proctype guest()
 #endif
 	   }
 	/* the owner writes */
-	:: atomic { RUNS && st != FREE && REACHED -> WRITE; st = OWNED }
-#ifdef M_ALLOC_HOOK_LATE
+	:: atomic { RUNS && !DEAD && REACHED -> WRITE; st = OWNED }
+#if defined(M_ALLOC_HOOK_LATE) || defined(M_DEFLATE_HOOK_LATE)
 	:: atomic { RUNS && st == OWNED && hook_due -> hook_due = false; HOOK(false) }
 #endif
 #ifdef M_FREE_HOOK_EARLY
@@ -153,9 +156,20 @@ active proctype guest()
 	/* free: the hook runs after the owner's last write */
 	:: atomic { RUNS && st == OWNED && !hook_due -> st = FREE; HOOK(true) }
 #endif
+	/* the balloon's driver gets the page, and has it from then on */
+	:: atomic { RUNS && !DEAD && !hook_due -> st = BALLOON; HOOK(true) }
+	/* and gives it to somebody, who may find it in a per-cpu list: no other hook */
+	:: atomic { RUNS && st == BALLOON ->
+		st = TAKEN;
+#ifdef M_DEFLATE_HOOK_LATE
+		hook_due = hooks
+#else
+		HOOK(false)
+#endif
+	   }
 #ifdef POSTCOPY
 	/* the owner looks: what it asks for is answered, what it gets is right */
-	:: atomic { RUNS && away && st != FREE && !present -> assert(bmap); present }
+	:: atomic { RUNS && away && !DEAD && !present -> assert(bmap); present }
 	:: atomic { RUNS && away && st == OWNED && present -> assert(fresh) }
 #endif
 
@@ -163,7 +177,7 @@ active proctype guest()
 	:: atomic { RUNS && cur == 0 && drawn < GENS ->
 		drawn++; cur = drawn; map[cur] = false; ready[cur] = false;
 #ifdef M_SCAN_FIRST
-		map[cur] = (st == FREE)
+		map[cur] = DEAD
 #else
 		hooks = true
 #endif
@@ -172,7 +186,7 @@ active proctype guest()
 	:: atomic { RUNS && cur != 0 && !hooks -> hooks = true; ready[cur] = true }
 #else
 	:: atomic { RUNS && hooks && !ready[cur] && !told ->
-		map[cur] = (st == FREE); ready[cur] = true }
+		map[cur] = DEAD; ready[cur] = true }
 #endif
 	:: atomic { RUNS && cur != 0 && ready[cur] && !told -> told = true; reg = cur }
 

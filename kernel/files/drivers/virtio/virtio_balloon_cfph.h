@@ -2,8 +2,8 @@
 /*
  * Continuous free-page hinting: what virtio_balloon.c calls.
  *
- * All of it happens in the balloon's probe, remove, freeze, restore and
- * validate callbacks, which the driver core and the PM core never run side by
+ * All but vb_cfph_inflated() happens in the balloon's probe, remove, freeze, restore
+ * and validate callbacks, which the driver core and the PM core never run side by
  * side for one device.  A NULL struct vb_cfph is "the feature is not used" and
  * may be passed everywhere.
  */
@@ -28,6 +28,21 @@ void vb_cfph_start(struct virtio_device *vdev, struct vb_cfph *cf);
 void vb_cfph_stop(struct virtio_device *vdev, struct vb_cfph *cf,
 		  enum cfph_reason why);
 
+/**
+ * vb_cfph_inflated - a page has been put into the balloon
+ * @cf: the transport or NULL, and then no map depends on this balloon
+ * @page: the page
+ *
+ * That it leaves the balloon is told by balloon_page_finalize().
+ *
+ * Context: the driver's balloon_lock is held, without which none leaves.
+ */
+static inline void vb_cfph_inflated(struct vb_cfph *cf, struct page *page)
+{
+	if (cf)
+		cfph_page_inflated(page);
+}
+
 #else
 
 static inline void vb_cfph_validate(struct virtio_device *vdev)
@@ -50,6 +65,7 @@ static inline void vb_cfph_start(struct virtio_device *vdev,
 				 struct vb_cfph *cf) {}
 static inline void vb_cfph_stop(struct virtio_device *vdev, struct vb_cfph *cf,
 				enum cfph_reason why) {}
+static inline void vb_cfph_inflated(struct vb_cfph *cf, struct page *page) {}
 
 #endif /* CONFIG_CFPH */
 

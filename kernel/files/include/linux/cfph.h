@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Continuous free-page hinting: what a transport sees of mm/cfph, and the kernel
- * that crashes.
+ * Continuous free-page hinting: what a transport sees of mm/cfph, balloons, and the
+ * kernel that crashes.
  *
  * mm/cfph keeps the map, decides when to send what, and builds whole messages
  * in the format of <uapi/linux/virtio_balloon_cfph.h>.  A transport owns the
@@ -15,6 +15,8 @@
 #include <linux/types.h>
 
 #include <uapi/linux/cfph.h>
+
+struct page;
 
 /**
  * struct cfph_buffer - one message on its way to the host
@@ -59,9 +61,16 @@ void cfph_unwatch(void *priv);
 void cfph_command(u16 command, u32 migration_id, u32 round);
 void cfph_buffer_returned(void);
 
+void cfph_page_inflated(struct page *page);
+void cfph_page_deflating(struct page *page);
+
 void cfph_crash(void);
 
 #else
+
+static inline void cfph_page_deflating(struct page *page)
+{
+}
 
 static inline void cfph_crash(void)
 {

@@ -12,6 +12,7 @@
 #include <linux/jump_label.h>
 #include <linux/mmzone.h>
 #include <linux/mutex.h>
+#include <linux/page-flags.h>
 
 #include "map.h"
 
@@ -171,7 +172,7 @@ struct cfph_summary {
 int cfph_next_summary(unsigned long *slot, u64 *instance,
 		      struct cfph_summary *summary);
 
-/* --- what the buddy lists say, scan.c --- */
+/* --- what the buddy lists say, and the balloon, scan.c --- */
 
 #define CFPH_BLOCK_WORDS	BITS_TO_LONGS(MAX_ORDER_NR_PAGES)
 
@@ -184,6 +185,15 @@ bool cfph_zones_share_word(void);
 unsigned long cfph_read_buddy(struct zone *zone, unsigned long pfn,
 			      unsigned long end, unsigned long *bits);
 void cfph_scan_leaf(unsigned long slot);
+
+/*
+ * Marked by balloon.c.  The bit is for the owner of a page to use, and the allocator
+ * clears it; PageOffline, as it means other things in other hands.
+ */
+static inline bool cfph_page_in_balloon(const struct page *page)
+{
+	return PageOffline(page) && test_bit(PG_owner_priv_1, &page->flags);
+}
 
 /* --- control.c and life.c; used by all that is above them --- */
 

@@ -15,7 +15,7 @@
  *				it is free in the map; on from the beginning
  *
  * The oracle holds zone->lock for one max-order block, under which map and buddy
- * lists must agree bit by bit.
+ * lists must agree bit by bit; what lies in the balloon counts as free in either.
  */
 #define pr_fmt(fmt) "cfph: " fmt
 
@@ -320,6 +320,8 @@ static struct cfph_mutant cfph_mutants[] = {
 	  .hooks = "__offline_isolated_pages" },
 	{ "mutant_drop_take_page_off_buddy", "a hook is left out",
 	  .hooks = "take_page_off_buddy" },
+	{ "mutant_drop_cfph_page_deflating", "a hook is left out",
+	  .hooks = "cfph_page_deflating" },
 };
 
 static int cfph_mutant_get(void *data, u64 *value)

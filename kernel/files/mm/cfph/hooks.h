@@ -2,8 +2,8 @@
 /*
  * Continuous free-page hinting: what the page allocator calls.
  *
- * For mm/page_alloc.c only.  With the static key off each hook is one NOP; its
- * body is out of line in map.c, because the allocator inlines its paths a lot.
+ * For mm/page_alloc.c, and balloon.c.  With the static key off each hook is one NOP;
+ * its body is out of line in map.c, because the allocator inlines its paths a lot.
  */
 #ifndef _MM_CFPH_HOOKS_H
 #define _MM_CFPH_HOOKS_H
@@ -29,7 +29,7 @@ void __cfph_page_freed(struct page *page, unsigned int order);
 void __cfph_page_allocated(struct page *page, unsigned int order);
 
 /**
- * cfph_page_freed - a block has come to the buddy free lists
+ * cfph_page_freed - a block has come to the buddy free lists, or to the balloon
  * @zone: its zone
  * @page: its first page
  * @order: its order
@@ -48,7 +48,7 @@ static inline void cfph_page_freed(struct zone *zone, struct page *page,
 }
 
 /**
- * cfph_page_allocated - a block has left the buddy free lists
+ * cfph_page_allocated - a block has left the buddy free lists, or the balloon
  * @zone: its zone
  * @page: its first page
  * @order: its order: what the caller takes, without what goes back to the lists

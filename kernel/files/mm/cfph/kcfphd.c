@@ -275,6 +275,7 @@ int cfph_thread_run(void)
 
 #if IS_ENABLED(CONFIG_CFPH_KUNIT_TEST)
 #include "tests/kcfphd-kunit.c"
+#include "tests/balloon-kunit.c"
 #include "tests/pass-kunit.c"
 #include "tests/cost-kunit.c"
 #endif

@@ -9,11 +9,12 @@
  * on since the page's block was scanned (or came online):
  *
  *	a bit is set if and only if the page lies in a block on a buddy free
- *	list of the zone, or in a guard block of debug_pagealloc.
+ *	list of the zone, in a guard block of debug_pagealloc, or in the balloon.
  *
  * The free lists change in three primitives of mm/page_alloc.c only; the seven
- * hooks cover the net effect of each hold of zone->lock that uses them.  Splits,
- * merges and moves between lists have none.
+ * hooks there cover the net effect of each hold of zone->lock that uses them.
+ * Splits, merges and moves between lists have none.  The balloon has two more
+ * hooks: balloon.c.
  *
  * Locks: bits are written under zone->lock of the page's zone, so the hooks take
  * no lock and allocate nothing.  Readers take none either: RCU keeps the leaf.

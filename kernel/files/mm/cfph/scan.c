@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Continuous free-page hinting: what the buddy lists say.
+ * Continuous free-page hinting: what the buddy lists say, and the balloon.
  *
  * Reads the state of pages from their struct page, one max-order block per hold
  * of zone->lock: for the scan that fills a new map and for the oracle that
@@ -26,7 +26,7 @@ static struct zone *cfph_page_zone(const struct page *page)
 	return data_race(page_zone(page));
 }
 
-/* Return: the order of the free block that begins at @page, or -1. */
+/* Return: the order of the block that begins at @page and is free for us, or -1. */
 static int cfph_free_order(struct page *page)
 {
 	if (PageBuddy(page))
@@ -37,6 +37,8 @@ static int cfph_free_order(struct page *page)
 	 */
 	if (page_is_guard(page))
 		return page_private(page);
+	if (cfph_page_in_balloon(page))
+		return 0;
 	return -1;
 }
 
