@@ -1,16 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The balloon device itself comes, goes, or takes memory that has not arrived.
+"""What lies in the balloon is left out; and the device itself comes and goes.
 
-Who plugs it is the host, and QEMU refuses that while a migration runs.  Who ejects it
-is the guest, whenever it likes: the map goes with it, in the middle of a round.
+A page is free for the map from the moment in which it is in the balloon, and used
+again before anybody can get it.  So most of these take pages out of it while a
+migration runs, in each way that there is, have the guest write to them, and compare
+all memory in the end.
+
+Who plugs the device is the host, and QEMU refuses that while a migration runs.  Who
+ejects it is the guest, whenever it likes: the map goes with it, in the middle of a
+round.
 """
 
 import os
 
 from cfphtest import guest, hints
 from cfphtest.integrity import (CRAWL, arrive, check_stopped_map, compare, crawl,
-                                emptied, load, long_round, need_hints, resume,
-                                several_rounds, wait_registered)
+                                emptied, load, long_round, need_hints,
+                                need_in_balloon, resume, say_hints, several_rounds,
+                                wait_registered)
 from cfphtest.migrate import Migration
 from cfphtest.registry import need, test, wait_for
 from cfphtest.vm import refusal
@@ -152,3 +159,157 @@ def balloon_skipped(ctx):
     guest.check_stamp(dst)
     ctx.say(f"map: {guest.check_map(dst)}")
     guest.check_console(src, dst)
+
+
+# --- what lies in it ---
+
+def inflated(ctx, mib, **fields):
+    """A guest with old contents in all of its memory, and that much in the balloon."""
+    src = ctx.vm(ctx.spec(**fields), "src").boot()
+    guest.settled(src)
+    src.sh("memhog --percent 85", 120)
+    guest.balloon(src, src.spec.mem // MIB - mib)
+    need_in_balloon(check_stopped_map(ctx, src), mib)
+    return src
+
+
+def full(vm):
+    """Nothing is in the balloon any more."""
+    if vm.qmp("query-balloon")["actual"] != vm.spec.mem:
+        guest.balloon(vm, vm.spec.mem // MIB)
+
+
+def vmstat(vm, name):
+    return int(vm.sh(f"sed -n 's/^{name} //p' /proc/vmstat"))
+
+
+def through(ctx, src, middle, left=None):
+    """Migrate; the middle is that of the second round.  Compared, checked, used.
+
+    @left: MiB that are in the balloon in the end
+    """
+    load(src, stamp_mib=16, stress_mib=40)
+    dst = ctx.destination(src.spec)
+    need_hints(ctx, several_rounds(src, dst, middle=middle))
+    verdict = arrive(ctx, src, dst)
+    if left is not None:
+        need_in_balloon(verdict, left)
+    full(dst)
+    dst.sh("memhog --free 80", 120)
+    guest.check_stamp(dst)
+    ctx.say(f"map: {guest.check_map(dst)}")
+    guest.check_console(dst)
+    return verdict
+
+
+@test("balloon-left-out", 240)
+def balloon_left_out(ctx):
+    """Half of the guest is in the balloon: next to nothing of that is sent."""
+    src = inflated(ctx, 192)
+    dst = ctx.destination(src.spec)
+    info = Migration(src, dst).start().finish()
+    skipped, zero = say_hints(ctx, info), info["ram"]["duplicate"]
+    verdict = compare(ctx, src, dst)
+    resume(dst)
+    ctx.say(f"map: {guest.check_map(dst)}")
+    need_in_balloon(verdict, 192)
+    ctx.say(f"{info['ram']['normal']} pages sent, and {zero} that are zero")
+    need(skipped > verdict.free_total * 0.9, f"{skipped} of {verdict.free_total}")
+    need(zero < verdict.offline // 4, f"zero pages: {zero}")
+    # Into the balloon again over there, and out: no difference.
+    guest.balloon(dst, dst.spec.mem // MIB - 240)
+    need_in_balloon(check_stopped_map(ctx, dst), 240)
+    full(dst)
+    dst.sh("memhog --free 80", 120)
+    guest.check_console(src, dst)
+
+
+@test("balloon-deflated", 240)
+def balloon_deflated(ctx):
+    """All of it comes out in the middle, and the guest writes to it."""
+    src = inflated(ctx, 192)
+
+    def middle(_migration):
+        full(src)
+        guest.occupy(src, "--free 70 --hold")
+    through(ctx, src, middle, 0)
+
+
+@test("balloon-inflated", 240)
+def balloon_inflated(ctx):
+    """It takes, in the middle, what has been sent in the first round."""
+    src = inflated(ctx, 16)
+    guest.occupy(src, "--mib 160 --hold")
+
+    def middle(_migration):
+        guest.kill(src, "memhog")
+        guest.balloon(src, src.spec.mem // MIB - 192)
+    verdict = through(ctx, src, middle, 192)
+    need(verdict.gone > 100 * 256, f"nothing in the balloon differs: {verdict}")
+
+
+@test("balloon-oom", 240)
+def balloon_oom(ctx):
+    """The guest runs out of memory in the middle, and takes it from the balloon."""
+    src = inflated(ctx, 192, balloon_opts=["deflate-on-oom=on"])
+
+    def middle(_migration):
+        guest.occupy(src, "--mib 160 --hold")
+        ctx.say(f"out of memory: {vmstat(src, 'balloon_deflate')} pages deflated")
+        need(vmstat(src, "balloon_deflate") > 256, "nothing came out of the balloon")
+        need(not vmstat(src, "oom_kill"), "somebody was killed")
+    through(ctx, src, middle)
+
+
+@test("balloon-compacted", 300)
+def balloon_compacted(ctx):
+    """Compaction moves pages of the balloon, and frees the old ones, in the middle."""
+    src = ctx.vm(ctx.spec(), "src").boot()
+    guest.settled(src)
+    guest.occupy(src, "--free 70 --holes")
+    guest.balloon(src, src.spec.mem // MIB - 140)
+    guest.kill(src, "memhog")
+
+    def middle(_migration):
+        before = vmstat(src, "balloon_migrate")
+        src.sh(guest.until("echo 1 >/proc/sys/vm/compact_memory; "
+                           "[ $(sed -n 's/^balloon_migrate //p' /proc/vmstat) -gt "
+                           f"{before + 1000} ]", 100), 120)
+        ctx.say(f"compaction: {vmstat(src, 'balloon_migrate') - before} pages moved")
+        need_in_balloon(check_stopped_map(ctx, src), 140)
+        guest.occupy(src, "--free 60 --hold")
+    through(ctx, src, middle, 140)
+
+
+def back_in_balloon(ctx, vm, mib):
+    """The driver has found the device anew, and fills the balloon again."""
+    wait_for(lambda: vm.qmp("query-balloon")["actual"] // MIB ==
+             vm.spec.mem // MIB - mib, "it is not inflated again")
+    guest.settled(vm)
+    wait_registered(vm)
+    need_in_balloon(check_stopped_map(ctx, vm), mib)
+
+
+@test("balloon-rebound", 240)
+def balloon_rebound(ctx):
+    """The driver goes, so that all comes out, and comes back, in the middle."""
+    src = inflated(ctx, 160)
+
+    def middle(_migration):
+        guest.rebind(src)
+        back_in_balloon(ctx, src, 160)
+    through(ctx, src, middle, 160)
+
+
+@test("balloon-suspended", 240)
+def balloon_suspended(ctx):
+    """The devices sleep in the middle (pm_test), and nothing is in it meanwhile."""
+    src = inflated(ctx, 160,
+                   kernel_args="no_console_suspend suspend.pm_test_delay=1")
+
+    def middle(_migration):
+        before = vmstat(src, "balloon_deflate")
+        src.sh("echo devices >/sys/power/pm_test; echo mem >/sys/power/state", 90)
+        need(vmstat(src, "balloon_deflate") >= before + 160 * 256, "it stayed")
+        back_in_balloon(ctx, src, 160)
+    through(ctx, src, middle, 160)

@@ -30,7 +30,7 @@ RAM = 8 << 20
 HEADER, DIRECTORY, LEAF, ARRAY = 0x2000, 0x3000, 0x4000, 0x400000
 FREE_PFN, FREE_ORDER = 1536, 9          # one free block, the rest is in use
 USED_PFN, OTHER_PFN = 700, 1100         # not in one block of the largest order
-ORDER, PAGE_TYPE, REFCOUNT = 40, 48, 52 # of struct page
+FLAGS, ORDER, PAGE_TYPE, REFCOUNT = 0, 40, 48, 52       # of struct page
 ROOT = 'FlatView #0\n AS "memory", root: system\n'
 RUNS_WITH_INTERRUPTS_OFF = "RIP=ffffffff81000000 RFL=00000002 [-------] CPL=0\n"
 
@@ -171,6 +171,16 @@ def checker_memory(ctx):
         vm.poke(USED_PFN, PAGE_TYPE, oracle.PGTY_OFFLINE << 24)
     need(compare(ballooned, [USED_PFN], balloon=True).gone == 1, "balloon")
     refused("no balloon", integrity.Lost, "1 LOST", compare, ballooned, [USED_PFN])
+
+    def told(vm):
+        """In the balloon, and the map knows."""
+        ballooned(vm.mark(USED_PFN).poke(USED_PFN, FLAGS, oracle.OWNER_PRIV_1))
+    need(compare(told, [USED_PFN]).gone == 1, "in the balloon, and free")
+    refused("another page beside the balloon", integrity.Lost, "1 LOST", compare, told,
+            [USED_PFN, OTHER_PFN])
+    refused("a page that has left the balloon", integrity.Lost, "1 LOST", compare,
+            lambda vm: vm.mark(USED_PFN).poke(USED_PFN, FLAGS, oracle.OWNER_PRIV_1),
+            [USED_PFN])
     refused("no kernel", integrity.Lost, "1 LOST", compare, written=[FREE_PFN],
             no_kernel=True)
 
@@ -236,6 +246,23 @@ def checker_map(ctx):
             lambda vm: vm.mark(USED_PFN))
     refused("a free page is in use", Failure, "1 gaps", look,
             lambda vm: vm.mark(FREE_PFN, free=False))
+
+    # Bits of a page that may lie in the balloon, and not in that of another driver.
+    def balloon(free, page_type, flags, refcount=1):
+        return lambda vm: vm.poke(USED_PFN, PAGE_TYPE, page_type << 24).poke(
+            USED_PFN, FLAGS, flags).poke(USED_PFN, REFCOUNT, refcount).mark(
+                USED_PFN, free=free)
+    offline, mark = oracle.PGTY_OFFLINE, oracle.OWNER_PRIV_1
+    verdict = look(balloon(True, offline, mark))
+    need((verdict.offline, verdict.balloon) == (1, 1), f"the balloon: {verdict}")
+    verdict = look(balloon(False, offline, 0))
+    need((verdict.offline, verdict.balloon) == (1, 0), f"another balloon: {verdict}")
+    need(not look(balloon(False, offline, 0, 0)).offline, "never online")
+    for about, text, change in (
+            ("it has left the balloon", "1 lies", balloon(True, 0xff, mark)),
+            ("no mark", "1 lies", balloon(True, offline, 0)),
+            ("no bit", "1 gaps", balloon(False, offline, mark))):
+        refused(about, Failure, text, look, change)
 
     def migrated(skipped, **member):
         return {"total-time": 1, "downtime": 1, hints.MEMBER: member,

@@ -2,9 +2,9 @@
 """A forgotten hook is loud.
 
 Seven places of the page allocator tell the map what becomes free and what does not
-stay so.  For each of them: what a guest has to do to get there, that the map is
-right after that, and that it is noticed when that one hook is left out: by the
-assertion where pages are handed out, or by the oracle.
+stay so, and one of balloons.  For each of them: what a guest has to do to get there,
+that the map is right after that, and that it is noticed when that one hook is left
+out: by the assertion where pages are handed out, or by the oracle.
 """
 
 import itertools
@@ -88,8 +88,7 @@ def drop_steal(ctx):
 def drop_capture(ctx):
     """Compaction takes the block that it has just made, past the lists."""
     def huge(vm):
-        vm.sh(f"memhog --mib {next(sizes)} --holes >/run/holes & "
-              "until grep -q filled /run/holes; do usleep 10000; done", 60)
+        guest.occupy(vm, f"--mib {next(sizes)} --holes")
         # After a failure the kernel lets up to 64 attempts pass without compaction.
         ctx.say("attempts, and compactions that succeeded: " + vm.sh(
             "good() { sed -n 's/compact_success //p' /proc/vmstat; }; "
@@ -99,7 +98,6 @@ def drop_capture(ctx):
             "echo $n $(($(good) - before)); "
             "echo 0 >/proc/sys/vm/nr_hugepages", 60).strip())
         guest.kill(vm, "memhog")        # its memory has to be back before the next one
-        vm.sh("rm /run/holes")
     sizes = itertools.cycle((240, 200, 260))
     forgotten(ctx, "__free_one_page", huge, HANDED_OUT)
 
@@ -135,3 +133,14 @@ def drop_poison(ctx):
               "cd /sys/kernel/debug/hwpoison; "
               f"echo {pfn} >unpoison-pfn; echo {pfn} >corrupt-pfn")
     forgotten(ctx, "take_page_off_buddy", poison, DIFFERS, **SPARE_DIMM)
+
+
+@test("mutant-drop-deflate")
+def drop_deflate(ctx):
+    """A page leaves the balloon, and comes to its next owner past the lists."""
+    def in_and_out(vm):
+        mib = vm.spec.mem >> 20
+        guest.balloon(vm, mib - 64)
+        guest.balloon(vm, mib)
+        vm.sh("memhog --mib 16")
+    forgotten(ctx, "cfph_page_deflating", in_and_out, HANDED_OUT)

@@ -135,6 +135,20 @@ def mutant_ignore_refusal(ctx):
          prepare)
 
 
+@test("mutant-balloon", 300)
+def mutant_balloon(ctx):
+    """Pages leave the balloon and stay free in the map: caught."""
+    def prepare(vm):
+        guest.balloon(vm, (vm.spec.mem >> 20) - 80)
+        guest_mutant("drop_cfph_page_deflating")(vm)
+
+    def deflate(migration):
+        guest.balloon(migration.src, migration.src.spec.mem >> 20)
+        guest.occupy(migration.src, "--free 30 --hold")
+    hunt(ctx, ctx.spec(), prepare,
+         way=lambda src, dst: several_rounds(src, dst, middle=deflate))
+
+
 @test("mutant-stale-final", 300)
 def mutant_stale_final(ctx):
     """The decision uses the map as read at the last sync: caught."""

@@ -269,8 +269,7 @@ def offline_refused(ctx):
 
 def reported(vm):
     """Fill memory, and free it; returns when most of it has been reported."""
-    vm.sh("memhog --percent 60 --hold >/run/hog & "
-          "until grep -q filled /run/hog; do usleep 10000; done; rm /run/hog")
+    guest.occupy(vm, "--percent 60 --hold")
     full = vm.rss_kib()
     guest.kill(vm, "memhog")
     wait_for(lambda: vm.rss_kib() < full - (200 << 10), "nothing is reported")

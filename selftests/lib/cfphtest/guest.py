@@ -59,6 +59,13 @@ def balloon(vm, mib):
              f"a balloon that leaves {mib} MiB")
 
 
+def occupy(vm, words):
+    """A process that fills memory and keeps it, or every other page of it."""
+    vm.sh(f"memhog {words} >/run/memhog & "
+          "until grep -q filled /run/memhog; do usleep 10000; done; rm /run/memhog",
+          120)
+
+
 def kill(vm, name):
     """End a process of the guest; returns when its memory is back."""
     vm.sh(f"p=$(pidof {name}); kill -9 $p; "

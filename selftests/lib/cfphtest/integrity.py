@@ -84,6 +84,14 @@ def check_stopped_map(ctx, vm):
     return verdict
 
 
+def need_in_balloon(verdict, mib):
+    """The balloon is that large, and all of it is free for the map."""
+    # compaction may have a page in two places
+    need(abs(verdict.offline - mib * 256) < 4 and
+         abs(verdict.balloon - verdict.offline) < 4,
+         f"not {mib} MiB in the balloon: {verdict}")
+
+
 def wait_registered(src):
     """Until the device has the map of the kernel that runs now."""
     wait_for(lambda: guest.cfph_status(src)["registered"],

@@ -3,8 +3,9 @@
 
 With the source stopped after a migration and the destination not yet running,
 all RAM of both is dumped and compared.  A page may differ only if it was free
-when the source stopped.  Which pages were free is read from the guest kernel's
-own page array (struct page: PageBuddy and the order) in the source's dump, not
+when the source stopped, or lay in a balloon of which the map is told.  Which pages
+did is read from the guest kernel's own page array (struct page: PageBuddy and the
+order; PageOffline and the mark of a balloon's page) in the source's dump, not
 from the map of free pages: a map that lies must not vouch for itself.
 
 Knows the layout of struct page of Linux 6.12 on x86-64, and checks that what
@@ -26,7 +27,8 @@ VMEMMAP = 0xffffea0000000000    # 4-level page tables, nokaslr
 STRUCT_PAGE = 64
 SECTION_PAGES = 32768           # one 2 MiB piece of the page array
 PGTY_BUDDY = 0xf0
-PGTY_OFFLINE = 0xf1             # what a balloon holds
+PGTY_OFFLINE = 0xf1             # what a balloon holds, or has never been online
+OWNER_PRIV_1 = 1 << 10          # and the map is told of it
 MAX_ORDER = 10
 
 
@@ -100,7 +102,7 @@ def differing(a, b):
 
 
 class FreePages:
-    """PageBuddy of every page, from the dumped page array.
+    """What is free of every page, from the dumped page array.
 
     @partial: the kernel knows a part of the RAM only, as a crash kernel does;
     nothing else is free.
@@ -111,6 +113,7 @@ class FreePages:
         self._sections = {}
         self._arrays = {}
         self.offline = set()    # pages in a balloon
+        self.balloon = set()    # those of them that are free for the map
         self.blocks = 0         # free blocks seen, for the sanity check
 
     def _section(self, pfn):
@@ -132,14 +135,17 @@ class FreePages:
             raise OracleError(f"no page array at {virt:#x}: {text.strip()}")
         free = bytearray(SECTION_PAGES)
         owned = bytearray(SECTION_PAGES)
-        # compound_head @8 (bit 0: a tail), private @40, page_type @48,
+        # flags @0, compound_head @8 (bit 0: a tail), private @40, page_type @48,
         # _refcount @52
         for i, fields in enumerate(
-                struct.iter_unpack("<8xQ24xQIi8x", array)):
-            head, order, page_type, refcount = fields
+                struct.iter_unpack("<QQ24xQIi8x", array)):
+            flags, head, order, page_type, refcount = fields
             owned[i] = refcount != 0 or head & 1
-            if page_type >> 24 == PGTY_OFFLINE:
+            if page_type >> 24 == PGTY_OFFLINE and refcount:
                 self.offline.add(index * SECTION_PAGES + i)
+                if flags & OWNER_PRIV_1:
+                    self.balloon.add(index * SECTION_PAGES + i)
+                    free[i] = 1
             if page_type >> 24 != PGTY_BUDDY:
                 continue
             if order > MAX_ORDER or i & ((1 << order) - 1):
@@ -172,7 +178,7 @@ class FreePages:
                 f"{order:#x}, type {page_type:#x}, refcount {refcount})")
 
     def total(self, ranges):
-        """All free pages; loads the whole page array."""
+        """All pages that are free for the map; loads the whole page array."""
         sections = {section for start, end in ranges
                     for section in range(start // PAGE // SECTION_PAGES,
                                          -(-end // PAGE // SECTION_PAGES))}
@@ -256,8 +262,9 @@ def skipped_pages(vm):
 def map_errors(leaves, pages, dump):
     """Pages for which the map and the page array do not agree: (lies, gaps).
 
-    A lie is a page that is in use and that the map calls free; a gap is a free
-    page that it does not know of, which costs time only.
+    A lie is a page that is in use and that the map calls free, such as one that has
+    left the balloon; a gap is a free page, or one in the balloon, that it does not
+    know of, which costs time only.
     """
     lies, gaps = [], []
     for first_pfn, addr in leaves.items():
@@ -314,12 +321,13 @@ class Verdict:
         self.pages = 0          # compared
         self.differ = 0         # of which not the same
         self.free = 0           # of which free: they may differ
-        self.free_total = 0     # free pages of the guest at the stop
+        self.free_total = 0     # free pages of the guest at the stop, with @balloon
         self.midway = []        # where vCPUs stopped with interrupts off
         self.flying = 0         # in the map, no owner, in no list: midway
         self.in_flight = []     # of these, those that differ
         self.offline = 0        # in a balloon, at the stop
-        self.gone = 0           # of which differ: the host has taken them
+        self.balloon = 0        # of which free for the map
+        self.gone = 0           # of which differ: left out, or the host has taken them
         self.lost = []          # owned and not the same: a bug
         self.examples = []      # some of @lost, described
         self.skipped = 0        # pages that were left out, by that map
@@ -331,7 +339,8 @@ class Verdict:
         text = (f"{self.pages} pages compared, {self.differ} differ, "
                 f"{self.free} of them free (of {self.free_total} free), "
                 f"{len(self.in_flight)} in the allocator's hands, "
-                f"{self.gone} in the balloon (of {self.offline}), "
+                f"{self.gone} in the balloon (of {self.offline}, "
+                f"{self.balloon} free for the map), "
                 f"{len(self.lost)} LOST; map at the stop: "
                 f"{self.map_leaves} leaves, {len(self.map_lies)} lies, "
                 f"{len(self.map_gaps)} gaps")
@@ -346,7 +355,7 @@ class Verdict:
         """Sort the errors of the map in @leaves, and the pages @changed.
 
         @balloon: the device discards what the guest has put into the balloon,
-        on the source, so that there is nothing to be lost.
+        on the source, so that there is nothing to be lost, with hints or without.
         """
         pages = FreePages(vm, dump, partial)
         self.pages = _count(ranges)
@@ -358,12 +367,12 @@ class Verdict:
         self.map_leaves = len(leaves)
         lies, gaps = map_errors(leaves, pages, dump)
         self.differ = len(changed)
-        self.free = sum(pages.is_free(pfn) for pfn in changed)
-        owned = [pfn for pfn in changed if not pages.is_free(pfn)]
-        self.offline = len(pages.offline)
-        if balloon:
-            self.gone = len(pages.offline.intersection(owned))
-            owned = [pfn for pfn in owned if pfn not in pages.offline]
+        self.offline, self.balloon = len(pages.offline), len(pages.balloon)
+        gone = (pages.offline if balloon else pages.balloon).intersection(changed)
+        self.gone = len(gone)
+        self.free = sum(pages.is_free(pfn) for pfn in changed if pfn not in gone)
+        owned = [pfn for pfn in changed
+                 if pfn not in gone and not pages.is_free(pfn)]
         flying = self._flying(pages, lies)
         self.flying = len(flying)
         self.map_lies = [pfn for pfn in lies if pfn not in flying]
