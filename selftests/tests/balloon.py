@@ -13,14 +13,16 @@ round.
 
 import os
 
-from cfphtest import guest, hints
-from cfphtest.integrity import (CRAWL, arrive, check_stopped_map, compare, crawl,
-                                emptied, load, long_round, need_hints,
-                                need_in_balloon, resume, say_hints, several_rounds,
-                                wait_registered)
+from cfphtest import config, guest, hints
+from cfphtest.integrity import (CRAWL, SLOW, arrive, check_map_midway,
+                                check_stopped_map, compare, crawl, emptied, load,
+                                long_round, need_hints, need_in_balloon, resume,
+                                say_hints, several_rounds, wait_registered)
 from cfphtest.migrate import Migration
 from cfphtest.registry import need, test, wait_for
 from cfphtest.vm import refusal
+
+from .hooks import DIMM
 
 SLOT = 16               # on the bus: nobody else moves up when it is empty
 AT = f"addr={SLOT:#x}"
@@ -163,20 +165,25 @@ def balloon_skipped(ctx):
 
 # --- what lies in it ---
 
+def size(vm):
+    """MiB of the guest's memory."""
+    return (vm.spec.mem + sum(map(config.parse_size, vm.spec.dimms))) // MIB
+
+
+def squeeze(vm, mib):
+    """Have that much in the balloon."""
+    if vm.qmp("query-balloon")["actual"] // MIB != size(vm) - mib:
+        guest.balloon(vm, size(vm) - mib)
+
+
 def inflated(ctx, mib, **fields):
     """A guest with old contents in all of its memory, and that much in the balloon."""
     src = ctx.vm(ctx.spec(**fields), "src").boot()
     guest.settled(src)
     src.sh("memhog --percent 85", 120)
-    guest.balloon(src, src.spec.mem // MIB - mib)
+    squeeze(src, mib)
     need_in_balloon(check_stopped_map(ctx, src), mib)
     return src
-
-
-def full(vm):
-    """Nothing is in the balloon any more."""
-    if vm.qmp("query-balloon")["actual"] != vm.spec.mem:
-        guest.balloon(vm, vm.spec.mem // MIB)
 
 
 def vmstat(vm, name):
@@ -194,7 +201,7 @@ def through(ctx, src, middle, left=None):
     verdict = arrive(ctx, src, dst)
     if left is not None:
         need_in_balloon(verdict, left)
-    full(dst)
+    squeeze(dst, 0)
     dst.sh("memhog --free 80", 120)
     guest.check_stamp(dst)
     ctx.say(f"map: {guest.check_map(dst)}")
@@ -217,9 +224,9 @@ def balloon_left_out(ctx):
     need(skipped > verdict.free_total * 0.9, f"{skipped} of {verdict.free_total}")
     need(zero < verdict.offline // 4, f"zero pages: {zero}")
     # Into the balloon again over there, and out: no difference.
-    guest.balloon(dst, dst.spec.mem // MIB - 240)
+    squeeze(dst, 240)
     need_in_balloon(check_stopped_map(ctx, dst), 240)
-    full(dst)
+    squeeze(dst, 0)
     dst.sh("memhog --free 80", 120)
     guest.check_console(src, dst)
 
@@ -230,7 +237,7 @@ def balloon_deflated(ctx):
     src = inflated(ctx, 192)
 
     def middle(_migration):
-        full(src)
+        squeeze(src, 0)
         guest.occupy(src, "--free 70 --hold")
     through(ctx, src, middle, 0)
 
@@ -243,7 +250,7 @@ def balloon_inflated(ctx):
 
     def middle(_migration):
         guest.kill(src, "memhog")
-        guest.balloon(src, src.spec.mem // MIB - 192)
+        squeeze(src, 192)
     verdict = through(ctx, src, middle, 192)
     need(verdict.gone > 100 * 256, f"nothing in the balloon differs: {verdict}")
 
@@ -267,27 +274,28 @@ def balloon_compacted(ctx):
     src = ctx.vm(ctx.spec(), "src").boot()
     guest.settled(src)
     guest.occupy(src, "--free 70 --holes")
-    guest.balloon(src, src.spec.mem // MIB - 140)
+    squeeze(src, 140)
     guest.kill(src, "memhog")
 
-    def middle(_migration):
+    def middle(migration):
         before = vmstat(src, "balloon_migrate")
         src.sh(guest.until("echo 1 >/proc/sys/vm/compact_memory; "
                            "[ $(sed -n 's/^balloon_migrate //p' /proc/vmstat) -gt "
                            f"{before + 1000} ]", 100), 120)
         ctx.say(f"compaction: {vmstat(src, 'balloon_migrate') - before} pages moved")
-        need_in_balloon(check_stopped_map(ctx, src), 140)
+        need_in_balloon(check_map_midway(ctx, migration, SLOW), 140)
         guest.occupy(src, "--free 60 --hold")
     through(ctx, src, middle, 140)
 
 
-def back_in_balloon(ctx, vm, mib):
+def back_in_balloon(ctx, migration, mib):
     """The driver has found the device anew, and fills the balloon again."""
+    vm = migration.src
     wait_for(lambda: vm.qmp("query-balloon")["actual"] // MIB ==
-             vm.spec.mem // MIB - mib, "it is not inflated again")
+             size(vm) - mib, "it is not inflated again")
     guest.settled(vm)
     wait_registered(vm)
-    need_in_balloon(check_stopped_map(ctx, vm), mib)
+    need_in_balloon(check_map_midway(ctx, migration, SLOW), mib)
 
 
 @test("balloon-rebound", 240)
@@ -295,9 +303,9 @@ def balloon_rebound(ctx):
     """The driver goes, so that all comes out, and comes back, in the middle."""
     src = inflated(ctx, 160)
 
-    def middle(_migration):
+    def middle(migration):
         guest.rebind(src)
-        back_in_balloon(ctx, src, 160)
+        back_in_balloon(ctx, migration, 160)
     through(ctx, src, middle, 160)
 
 
@@ -307,9 +315,64 @@ def balloon_suspended(ctx):
     src = inflated(ctx, 160,
                    kernel_args="no_console_suspend suspend.pm_test_delay=1")
 
-    def middle(_migration):
+    def middle(migration):
         before = vmstat(src, "balloon_deflate")
         src.sh("echo devices >/sys/power/pm_test; echo mem >/sys/power/state", 90)
         need(vmstat(src, "balloon_deflate") >= before + 160 * 256, "it stayed")
-        back_in_balloon(ctx, src, 160)
+        back_in_balloon(ctx, migration, 160)
     through(ctx, src, middle, 160)
+
+
+@test("balloon-offline", 420)
+def balloon_offline(ctx):
+    """A DIMM that is full of it goes offline in the middle, so that all of that moves."""
+    src = inflated(ctx, 160, mem_opts="slots=1,maxmem=1G", dimms=["128M"],
+                   kernel_args="memhp_default_state=online_movable")
+
+    def middle(_migration):
+        before = vmstat(src, "balloon_migrate")
+        src.sh(guest.until(f"timeout 20 sh -c 'echo offline >{DIMM}/state' 2>/dev/null",
+                           10), 240)
+        moved = vmstat(src, "balloon_migrate") - before
+        ctx.say(f"{moved} pages of the balloon moved")
+        need(moved > 64 * 256, "the balloon was elsewhere")
+        src.sh(f"echo online_movable >{DIMM}/state")
+        guest.occupy(src, "--free 60 --hold")
+    through(ctx, src, middle, 160)
+
+
+@test("balloon-keep", 240)
+def balloon_keep(ctx):
+    """The map is made when the migration begins, and finds what is in the balloon."""
+    src = inflated(ctx, 192)
+    src.sh("fpctl set keep migration")
+    guest.until_shown(src, '"reason":"no-migration"', "the map does not go")
+    src.sh("stamp start --mib 16; stress start --mib 40 --workers 2")
+    dst = ctx.destination(src.spec)
+    need_hints(ctx, several_rounds(src, dst))
+    verdict = compare(ctx, src, dst)
+    need_in_balloon(verdict, 192)
+    resume(dst)
+    dst.sh("fpctl set keep always")
+    squeeze(dst, 0)
+    check(dst, src)
+    ctx.say(f"map: {guest.check_map(dst)}")
+
+
+@test("balloon-postcopy", 240)
+def balloon_postcopy(ctx):
+    """What is in it goes as zeros, and comes out on the other side."""
+    src = inflated(ctx, 192)
+    load(src, stamp_mib=16, stress_mib=40)
+    dst = ctx.destination(src.spec, paused=False)
+    migration = Migration(src, dst, bandwidth=SLOW, downtime_ms=1,
+                          caps=("postcopy-ram",)).start()
+    migration.wait_pass(2, 120)
+    src.qmp("migrate-start-postcopy")
+    info = migration.finish()
+    need_hints(ctx, info)
+    need(info["ram"]["free-pages-skipped"] > 192 * 256, f"skipped: {info['ram']}")
+    squeeze(dst, 0)
+    dst.sh("memhog --free 80", 120)
+    check(dst, src)
+    ctx.say(f"map: {guest.check_map(dst)}")

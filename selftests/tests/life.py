@@ -10,9 +10,9 @@ import os
 import re
 
 from cfphtest import config, guest, snapshot
-from cfphtest.integrity import (CRAWL, SLOW, arrive, check_stopped_map,
-                                compare, crawl, load, need_hints,
-                                need_in_balloon, resume,
+from cfphtest.integrity import (CRAWL, SLOW, arrive, check_map_midway,
+                                check_stopped_map, compare, crawl, load,
+                                need_hints, need_in_balloon, resume,
                                 several_rounds, verify, wait_registered)
 from cfphtest.migrate import UNLIMITED, Migration
 from cfphtest.registry import need, test, wait_for
@@ -32,7 +32,7 @@ def migrate_with_balloon(ctx, balloon_opts=()):
         migration.set(max_bandwidth=SLOW // 4)
         for give, take in ((120, 20), (140, 60)):
             guest.balloon(src, size - give)
-            need_in_balloon(check_stopped_map(ctx, src), give)
+            need_in_balloon(check_map_midway(ctx, migration, SLOW // 4), give)
             guest.balloon(src, size - take)
         ctx.say(f"in the middle: {migration.info()['ram']}")
 

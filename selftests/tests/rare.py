@@ -10,7 +10,7 @@ import re
 
 from cfphtest import guest, pageflags
 from cfphtest.integrity import arrive, load, need_hints, several_rounds
-from cfphtest.pageflags import HUGE, HWPOISON, THP
+from cfphtest.pageflags import HUGE, HWPOISON, OFFLINE, THP
 from cfphtest.registry import need, test, wait_for
 
 from .hooks import DIMM_PFN, MEMORY, SPARE_DIMM
@@ -98,6 +98,22 @@ def poison_thp(ctx):
     vm.sh(f"echo always >{THP_ENABLED}")
     for how in POISONS:
         poison_used(ctx, vm, how, THP)
+
+
+@test("rare-poison-balloon")
+def poison_balloon(ctx):
+    """A page in the balloon breaks: another one is put there in its place."""
+    vm = booted(ctx, "online_movable", **SPARE_DIMM)
+    guest.balloon(vm, (vm.spec.mem >> 20) + 128 - 160)
+    pfn = pageflags.first_with(vm, range(DIMM_PFN + 1, DIMM_PFN + 0x4000, 77), OFFLINE)
+    need(pageflags.free_in_map(vm, pfn), f"{pfn:#x} is in the balloon, and not free")
+    poison(vm, pfn, "soft")
+    check(ctx, vm, f"soft, {pfn:#x}")
+    guest.balloon(vm, (vm.spec.mem >> 20) + 128)
+    need(not pageflags.free_in_map(vm, pfn), f"{pfn:#x} is free in the map")
+    check(ctx, vm, "deflated")
+    heal(vm, pfn)
+    check(ctx, vm, "healed")
 
 
 def pool(vm, pages):

@@ -51,7 +51,7 @@ def listed_pages(vm):
 
 
 def balloon(vm, mib):
-    """Change the size of the guest's memory, and wait until it is done."""
+    """Change the size of the guest's memory, DIMMs included, and wait for it."""
     vm.qmp("balloon", value=mib << 20)
     # Told once a second at most; the last change may go untold.
     vm.wait_event(lambda e: e["event"] == "BALLOON_CHANGE", 60)

@@ -84,6 +84,17 @@ def check_stopped_map(ctx, vm):
     return verdict
 
 
+def check_map_midway(ctx, migration, rate):
+    """The same in the middle of a migration at that rate.
+
+    It gets on while the guest stands still, and must not come to its end.
+    """
+    migration.set(max_bandwidth=CRAWL)
+    verdict = check_stopped_map(ctx, migration.src)
+    migration.set(max_bandwidth=rate)
+    return verdict
+
+
 def need_in_balloon(verdict, mib):
     """The balloon is that large, and all of it is free for the map."""
     # compaction may have a page in two places

@@ -10,6 +10,7 @@ from .registry import Failure
 
 # Of /proc/kpageflags.
 SLAB, HUGE, HWPOISON, THP = 1 << 7, 1 << 17, 1 << 19, 1 << 22
+OFFLINE = 1 << 23               # what a balloon has, for one
 PRESENT = 1 << 63               # of /proc/PID/pagemap
 PFN = (1 << 55) - 1
 HUGE_PAGES = 512
