@@ -94,6 +94,9 @@ bench-tunables: guest qemu $(RELAY) ## when each tunable of fpctl helps (CASES=,
 bench-reclaim: guest qemu $(RELAY) ## migrations of a guest full of page cache, by what it gives back (CASES="0 50 100", MEM=2G, BW="200M 1.25G", OUT=file.json)
 	$(Q)$(BENCH_ENV) $(PERF_DIR)/bench-reclaim
 
+bench-balloon: guest qemu $(RELAY) ## migrations of a guest with three quarters of its memory in the balloon (CASES=, MEM=4G, OUT=file.json)
+	$(Q)$(BENCH_ENV) $(PERF_DIR)/bench-balloon
+
 # --- scale ---
 
 # The device's and the filter's object files, as QEMU's own build has made them,
@@ -128,4 +131,4 @@ bench-report: ## plots and a page of results (RESULTS=Documentation/results)
 	$(Q)$(PERF_DIR)/bench-report $(or $(RESULTS),Documentation/results)
 
 .PHONY: bench bench-hooks bench-churn bench-seed bench-save bench-latency bench-tunables \
-	bench-reclaim bench-scale bench-report
+	bench-reclaim bench-balloon bench-scale bench-report
