@@ -50,8 +50,8 @@ void ram_cfph_walk_know(const RamCfphLayout *layout, RamCfphView *view,
 void ram_cfph_walk_forget(void);
 
 /*
- * The mutant "once": what is set aside neither comes back nor is left out in the
- * end, it is clean.  CONFIG_CFPH_MUTANTS only.
+ * The mutant "once": what is set aside neither comes back nor is left out in
+ * the end, it is clean.  CONFIG_CFPH_MUTANTS only.
  */
 void ram_cfph_walk_drop(void);
 

@@ -14,8 +14,6 @@
 
 #include "hw/virtio/virtio-balloon.h"
 
-#ifdef CONFIG_CFPH_MUTANTS
-
 /* False and @errp set if the property has a value that does not exist. */
 bool virtio_balloon_cfph_misbehave_check(VirtIOBalloon *s, Error **errp);
 /* True: the property is set, and the queues are made. */
@@ -24,27 +22,4 @@ bool virtio_balloon_cfph_misbehave_realize(VirtIOBalloon *s);
 void virtio_balloon_cfph_misbehave_unrealize(VirtIOBalloon *s);
 void virtio_balloon_cfph_misbehave_set_status(VirtIOBalloon *s, uint8_t status);
 
-#else
-
-static inline bool virtio_balloon_cfph_misbehave_check(VirtIOBalloon *s,
-                                                       Error **errp)
-{
-    return true;
-}
-
-static inline bool virtio_balloon_cfph_misbehave_realize(VirtIOBalloon *s)
-{
-    return false;
-}
-
-static inline void virtio_balloon_cfph_misbehave_unrealize(VirtIOBalloon *s)
-{
-}
-
-static inline void virtio_balloon_cfph_misbehave_set_status(VirtIOBalloon *s,
-                                                            uint8_t status)
-{
-}
-
-#endif
 #endif

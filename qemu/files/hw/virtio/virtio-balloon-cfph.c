@@ -37,10 +37,12 @@
 #include "qemu/units.h"
 #include "qapi/error.h"
 #include "hw/virtio/virtio-balloon.h"
-#include "virtio-balloon-cfph-misbehave.h"
 #include "migration/vmstate.h"
 #include "system/system.h"
 #include "trace.h"
+#ifdef CONFIG_CFPH_MUTANTS
+#include "virtio-balloon-cfph-misbehave.h"
+#endif
 
 #define CMD_QUEUE_SIZE  128
 #define MSG_QUEUE_SIZE  128
@@ -415,7 +417,9 @@ void virtio_balloon_cfph_set_status(VirtIOBalloon *s, uint8_t status)
     bool ready = driver_ok &&
                  virtio_vdev_has_feature(cfph_vdev(s), VIRTIO_BALLOON_F_CFPH);
 
+#ifdef CONFIG_CFPH_MUTANTS
     virtio_balloon_cfph_misbehave_set_status(s, status);
+#endif
     if (!c->bh) {
         return;
     }
@@ -492,8 +496,11 @@ bool virtio_balloon_cfph_check(VirtIOBalloon *s, Error **errp)
                     "corrupts the memory of a guest that is migrated; it is "
                     "there to test the tests");
     }
+    if (!virtio_balloon_cfph_misbehave_check(s, errp)) {
+        return false;
+    }
 #endif
-    return virtio_balloon_cfph_misbehave_check(s, errp);
+    return true;
 }
 
 void virtio_balloon_cfph_realize(VirtIOBalloon *s)
@@ -504,9 +511,11 @@ void virtio_balloon_cfph_realize(VirtIOBalloon *s)
     if (!virtio_has_feature(s->host_features, VIRTIO_BALLOON_F_CFPH)) {
         return;
     }
+#ifdef CONFIG_CFPH_MUTANTS
     if (virtio_balloon_cfph_misbehave_realize(s)) {
         return;
     }
+#endif
     vmstate_register_any(NULL, &vmstate_cfph_in_use, s);
     c->cmd_vq = virtio_add_queue(vdev, CMD_QUEUE_SIZE, cfph_handle_cmd_vq);
     c->msg_vq = virtio_add_queue(vdev, MSG_QUEUE_SIZE, cfph_handle_msg_vq);
@@ -526,7 +535,9 @@ void virtio_balloon_cfph_unrealize(VirtIOBalloon *s)
 {
     VirtIOBalloonCFPH *c = &s->cfph;
 
+#ifdef CONFIG_CFPH_MUTANTS
     virtio_balloon_cfph_misbehave_unrealize(s);
+#endif
     if (!c->bh) {
         return;
     }

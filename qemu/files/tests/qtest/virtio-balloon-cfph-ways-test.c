@@ -15,7 +15,7 @@
 #include "qobject/qdict.h"
 #include "virtio-balloon-cfph-fixture.h"
 
-/* What may be sent with the guest stopped; the areas have four times as much. */
+/* What may be sent with the guest stopped; the areas are four times that. */
 #define SWITCHOVER_BANDWIDTH    MiB
 #define DOWNTIME_MS             300
 #define LIMIT_BYTES             (SWITCHOVER_BANDWIDTH * DOWNTIME_MS / 1000)
