@@ -133,6 +133,7 @@ $(FPCTL): $(wildcard tools/fpctl/*.[ch] tools/fpctl/generated/*.c) tools/fpctl/M
 -include selftests/perf/perf.mk
 -include selftests/kvm/kvm.mk
 include tools/deb/deb.mk
+include tools/series/series.mk
 
 # What selftests/ get to know about the build.
 TEST_ENV = BUILD=$(BUILD) KERNEL_IMAGE=$(KERNEL_IMAGE) SYSTEM_MAP=$(KERNEL_OBJ)/System.map GUEST_MODULES="$(GUEST_MODULES)" \

@@ -129,7 +129,10 @@ python() {
 types() {
 	mypy --cache-dir="$BUILD/mypy" --check-untyped-defs --no-strict-optional \
 		--disable-error-code=var-annotated --ignore-missing-imports \
-		selftests/lib/cfphtest tools/timeline/traces.py tools/timeline/drawing.py
+		selftests/lib/cfphtest tools/timeline/traces.py tools/timeline/drawing.py || return 1
+	(cd tools/series && mypy --cache-dir="$BUILD/mypy" --check-untyped-defs \
+		--no-strict-optional --disable-error-code=var-annotated \
+		--ignore-missing-imports ./*.py)
 }
 
 documents() {

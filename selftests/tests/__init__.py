@@ -7,9 +7,8 @@ to be right.
 
 ORDER = (
     "runner", "checkers", "unit", "guest", "migrate", "fault", "mutants", "netlink",
-    "runner", "checkers", "unit", "guest", "migrate", "fault", "mutants", "netlink",
     "kvm", "hostile", "docs", "statements", "timeline", "mixed", "peers", "life",
     "moments", "balloon", "machines", "no_memory", "save", "postcopy", "hostmem",
     "downtime", "operator", "libvirt", "reclaim", "hooks", "hotplug", "rare",
-    "kselftest", "packages", "bench",
+    "kselftest", "packages", "series", "bench",
 )
