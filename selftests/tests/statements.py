@@ -138,6 +138,18 @@ def state_scale(page):
     page.states(f"with the guest stopped, 64 GiB - {least_most(small[3], 1)} ms")
 
 
+def state_balloon(page):
+    """bench-balloon's guest, and what it has sent: its table has medians first."""
+    text = read("selftests/perf/bench-balloon")
+    gib = int(re.search(r'asked\("MEM", "(\d+)G"\)', text)[1])
+    need("* 3 >> 22} of them in the balloon" in text, "bench-balloon: not three quarters")
+    rows = re.findall(r"^    1.25 GB/s  cfph +(empty|inflated) (.*)$", read(BENCHMARKS), re.M)
+    sent = {balloon: int(re.findall(r"(\d+) \(", line)[2]) for balloon, line in rows}
+    need(abs(sent["inflated"] - sent["empty"]) < 0.05 * sent["empty"], f"sent: {sent}")
+    page.states(f"a guest of {gib} GiB with {gib * 3 // 4} GiB in the balloon sends what it sends "
+                f"without (``make bench-balloon RUNS=5``)")
+
+
 def state_drawing(page):
     """The traces that the guide's figure is drawn from."""
     test_text = read("selftests/tests/guest.py").split('@test("guest-trace"')[1]
@@ -267,6 +279,7 @@ def docs_figures(ctx):
     pages = all_pages()
     state_migrations(pages)
     state_churn(pages[FAQ])
+    state_balloon(pages[FAQ])
     state_hooks(pages[HOST])
     state_scale(pages[HOST])
     state_drawing(pages[GUIDE])
