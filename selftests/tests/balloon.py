@@ -43,6 +43,13 @@ def remove(vm):
     vm.sh(f"echo 1 >/sys/bus/pci/devices/0000:00:{SLOT:02x}.0/remove")
 
 
+def check(dst, src):
+    """The guest has what it had, and nobody has complained."""
+    guest.check_stress(dst, "stop")
+    guest.check_stamp(dst)
+    guest.check_console(src, dst)
+
+
 def goes(ctx, away, *reasons):
     """The balloon goes in the second round, when pages are set aside; on the other side,
     which nobody could tell, the guest finds it again."""
@@ -68,9 +75,7 @@ def goes(ctx, away, *reasons):
     dst.sh("echo 1 >/sys/bus/pci/rescan")
     wait_registered(dst)
     ctx.say(f"found again: {guest.check_map(dst)}")
-    guest.check_stress(dst, "stop")
-    guest.check_stamp(dst)
-    guest.check_console(src, dst)
+    check(dst, src)
 
 
 @test("balloon-ejected", 240)
