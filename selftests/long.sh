@@ -56,7 +56,7 @@ record() { # VERB ARGUMENTS: returns the verb's status
 }
 
 mkdir -p "$dir" || exit 1
-[ $# -gt 0 ] || set -- model fuzz coverage check-kvm check-debug check-kcsan soak
+[ $# -gt 0 ] || set -- model fuzz coverage check-kvm check-sabotage check-debug check-kcsan soak
 passed=0 failed=0
 echo "KTAP version 1"
 echo "1..$#"

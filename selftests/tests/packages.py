@@ -3,17 +3,25 @@
 the commands that the guides give.
 """
 
+import contextlib
 import glob
 import os
 import re
+import shlex
 import shutil
 import subprocess
 
 from cfphtest import config, debroot, guest, hints
+from cfphtest.libvirtd import Daemon, Domain
 from cfphtest.migrate import Migration
-from cfphtest.registry import Skip, need, test
+from cfphtest.registry import Skip, need, test, wait_for
+from cfphtest.save import written
+
+from .docs import section
+from .libvirt import block, free_port
 
 GUIDES = "Documentation/admin-guide/mm"
+HOST = f"{GUIDES}/cfph-host.rst"
 OURS = ("fpctl", "linux-image-", "qemu-system-x86-cfph")
 EMULATOR = "/usr/bin/qemu-system-x86_64-cfph"
 DOCS = "/usr/share/doc"
@@ -123,15 +131,19 @@ def use_apparmor(ctx, root, told):
     ctx.say(f"AppArmor: allowed {'at once' if by_itself else 'when told'}")
 
 
-def start(ctx, root, kernel):
-    """Source and destination: their QEMU, kernel and module, and our test guest."""
-    release = kernel.removeprefix("linux-image-")
+def initrd(ctx, root, release):
+    """Our test guest with what the packages have for one: its modules and fpctl."""
     modules = os.path.join(root.path, "lib/modules", release,
                            "kernel/drivers/virtio")
     inside = {f"/lib/modules/cfph/{name}": os.path.join(modules, name)
               for name in ("virtio_mem.ko", "virtio_balloon.ko")}
     inside["/usr/sbin/fpctl"] = os.path.join(root.path, "usr/bin/fpctl")
-    initrd = ctx.initrd_with(inside)
+    return ctx.initrd_with(inside)
+
+
+def start(ctx, root, kernel):
+    """Source and destination: their QEMU, kernel and modules, and our test guest."""
+    release = kernel.removeprefix("linux-image-")
     emulator = os.path.join(ctx.logs, "qemu")
     with open(emulator, "w", encoding="utf-8") as out:
         out.write(f"#!/bin/sh\nexec {root.enter} {EMULATOR} \"$@\"\n")
@@ -139,7 +151,8 @@ def start(ctx, root, kernel):
     # Nothing of what is beside it: the firmware is that which it finds by itself.
     os.environ.update(QEMU=emulator, FIRMWARE="")
     src, dst = (ctx.vm(ctx.spec(mem="512M"), name, incoming=name == "dst",
-                       kernel=f"/boot/vmlinuz-{release}", initrd=initrd)
+                       kernel=f"/boot/vmlinuz-{release}",
+                       initrd=initrd(ctx, root, release))
                 for name in ("src", "dst"))
     src.boot()
     return src, dst
@@ -165,16 +178,23 @@ def use_all(ctx, root, kernel):
     ctx.say(f"{uname}: {skipped} pages skipped")
 
 
-@test("packages-install", 1800)
-def packages_install(ctx):
-    """Installed by the guides, used, migrated with, and removed without a trace."""
+@contextlib.contextmanager
+def debian(ctx):
+    """(directory, packages in it, name of the kernel's)"""
     ours = packages()
     kernel, = (name for name in ours if name.startswith("linux-image-"))
-    root = debroot.Root(ctx, "man-db", "systemd", "ca-certificates")
-    try:
+    with contextlib.closing(debroot.Root(ctx, "man-db", "systemd",
+                                         "ca-certificates")) as root:
         root.sh("apt-get update")
         for path in ours.values():
             shutil.copy(path, os.path.join(root.path, "debs"))
+        yield root, ours, kernel
+
+
+@test("packages-install", 1800)
+def packages_install(ctx):
+    """Installed by the guides, used, migrated with, and removed without a trace."""
+    with debian(ctx) as (root, ours, kernel):
         # Theirs, and what looks at ours: a conflict of files would end it below.
         others = ["qemu-system-x86", "apparmor", "zsh", "fish"]
         root.sh("apt-get install -y --no-install-recommends " + " ".join(
@@ -200,5 +220,99 @@ def packages_install(ctx):
         after = root.files()
         need(after == before, f"left behind: {sorted(after - before)}, "
              f"gone: {sorted(before - after)}")
-    finally:
-        root.close()
+
+
+# --- the guide's first migration, as somebody follows it ---
+
+DESTINATION = "qemu+ssh://destination/system"
+DEFERRED = r"free pages deferred: *[1-9]"
+# What stands in for a disk with a Debian on it, and what a test talks to the guest by.
+BOOT = """<kernel>/boot/vmlinuz-{release}</kernel>
+    <initrd>{initrd}</initrd>
+    <cmdline>console=ttyS0 panic=-1 oops=panic no_timer_check</cmdline>
+  </os>"""
+TALK = """<serial type='file'><source path='{console}' append='on'/></serial>
+    <channel type='unix'>
+      <target type='virtio' name='org.cfph.agent'/>
+    </channel>
+  </devices>"""
+
+
+def guest_xml(ctx, root, host, release):
+    """The guide's VM, without its disk."""
+    # The user that these daemons are of may not have KVM.
+    xml = block("saved as ``guest.xml``::").replace("type='kvm'", "type='qemu'")
+    disk = re.search(r"    <disk .*?</disk>\n", xml, re.S)
+    need(disk, f"no disk: {xml}")
+    xml = xml.replace(disk[0], "")
+    xml = xml.replace("</os>", BOOT.format(release=release,
+                                           initrd=initrd(ctx, root, release)))
+    return xml.replace("</devices>", TALK.format(console=host.file("console")))
+
+
+class Operator:
+    """Types the guide's commands, on two hosts that are one Debian."""
+
+    def __init__(self, ctx, hosts):
+        self.ctx, self.hosts = ctx, hosts
+        self.vm = self._job = None
+
+    def type(self, name, line):
+        """One command, on the host of that name."""
+        host = self.hosts[name]
+        words = shlex.split(line.removesuffix("&").replace(
+            DESTINATION, self.hosts["destination"].uri))
+        if words[0] in ("define", "save", "restore"):
+            words[-1] = host.file(words[-1])
+        if words[0] == "migrate":
+            # One machine has one port of that number, and the limit is time to look.
+            self._job = host.begin(*words, "--bandwidth", "20", "--migrateuri",
+                                   f"tcp://127.0.0.1:{free_port()}")
+            return
+        self.ctx.say(f"{name}$ virsh {line}")
+        self._after(words, host, lambda: host.virsh(*words, limit=120))
+
+    def _after(self, words, host, run):
+        """What that command has to have done."""
+        if "cfph-status" in words:
+            wait_for(lambda: '"registered": true' in run(), "not registered")
+            return
+        if "migrate" in words:
+            wait_for(lambda: re.search(DEFERRED, run()), "no pages are set aside")
+            said = self._job.communicate()[1]
+            need(not self._job.returncode, f"virsh migrate: {said}")
+            self.vm.seen(self.hosts["destination"])
+        else:
+            run()
+        if words[0] == "start":
+            self.vm = Domain(host, words[1]).boot()
+            guest.settled(self.vm)
+            self.vm.sh("memhog --percent 60; stamp start", 120)
+        elif words[0] == "save":
+            size = written(words[-1])
+            self.ctx.say(f"{size >> 20} MiB")
+            need(size < 256 << 20, f"{size >> 20} MiB are saved")
+        elif words[0] == "restore":
+            self.vm.seen(host)
+
+
+@test("packages-operator", 1800)
+def packages_operator(ctx):
+    """The guide's first migration, with the packages and its XML alone."""
+    with debian(ctx) as (root, _ours, kernel), contextlib.ExitStack() as stack:
+        root.sh("apt-get install --no-install-recommends ./*.deb libvirt-daemon "
+                "libvirt-daemon-driver-qemu libvirt-clients")
+        hosts = {name: stack.enter_context(contextlib.closing(
+            Daemon(name, ctx.logs, [root.enter]))) for name in ("source", "destination")}
+        source = hosts["source"]
+        source.file("guest.xml", guest_xml(ctx, root, source,
+                                           kernel.removeprefix("linux-image-")))
+        steps = re.findall(r"^    (source|destination)\$ virsh (.*)$",
+                           section(HOST, "A first migration"), re.M)
+        need(len(steps) > 6, f"{HOST}: only {steps}")
+        operator = Operator(ctx, hosts)
+        for name, line in steps:
+            operator.type(name, line)
+        ctx.say(guest.check_stamp(operator.vm))
+        need("ready" in operator.vm.sh("fpctl"), "not ready after all of it")
+        guest.check_console(operator.vm)

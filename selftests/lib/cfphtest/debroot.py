@@ -24,6 +24,7 @@ ENTER = """#!/bin/sh
 exec unshare --mount --propagation private sh -eu -c '
 root=$1; shift
 mount --rbind /dev "$root/dev"
+mount --rbind /sys "$root/sys"
 mount -t proc proc "$root/proc"
 for path in {shared}; do mkdir -p "$root$path"; mount --bind "$path" "$root$path"; done
 exec chroot "$root" "$@"' sh {root} "$@"

@@ -94,8 +94,10 @@ class Files:
 class Daemon:
     """A host, as far as libvirt is concerned."""
 
-    def __init__(self, name, logs):
+    def __init__(self, name, logs, enter=()):
+        """`enter`: the words that run the rest of a command in another Debian."""
         self.name = name
+        self._enter = list(enter)
         self.home = tempfile.mkdtemp(prefix=f"cfph-{name}-")
         self._user = pwd.getpwnam(USER)
         self._env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C",
@@ -136,9 +138,10 @@ class Daemon:
 
     def _as_user(self):
         # What libvirt's package allows by a sysctl, for postcopy: userfaultfd.
-        return ["setpriv", "--inh-caps=+sys_ptrace",
-                "--ambient-caps=+sys_ptrace", f"--reuid={self._user.pw_uid}",
-                f"--regid={self._user.pw_gid}", "--clear-groups", "--"]
+        return self._enter + [
+            "setpriv", "--inh-caps=+sys_ptrace", "--ambient-caps=+sys_ptrace",
+            f"--reuid={self._user.pw_uid}", f"--regid={self._user.pw_gid}",
+            "--clear-groups", "--"]
 
     def _answers(self):
         return os.path.exists(self.socket) and not self._run(["uri"]).returncode
