@@ -153,7 +153,7 @@ demo: say-demo guest qemu ## migrate a guest with and without hints, print the t
 	$(Q)$(TEST_ENV) selftests/demo
 
 check: say-check guest uml qemu qemu-tests qemu-product fuzz-build stock $(RELAY) ## every test: unit, device, integrity of migrations, mutants (T=name)
-	@tools/build/deps.sh $(DEBS_VIRT)
+	@tools/build/deps.sh $(DEBS_VIRT) $(DEBS_SERIES)
 	$(Q)$(TEST_ENV) selftests/run.sh $(T)
 
 check-mutants: guest qemu qemu-tests ## break each rule of the argument on purpose: which test notices
