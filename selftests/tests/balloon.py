@@ -17,7 +17,7 @@ from cfphtest import config, guest, hints
 from cfphtest.integrity import (CRAWL, SLOW, arrive, check_map_midway,
                                 check_stopped_map, compare, crawl, emptied, load,
                                 long_round, need_hints, need_in_balloon, resume,
-                                say_hints, several_rounds, wait_registered)
+                                say_hints, several_rounds, verify, wait_registered)
 from cfphtest.migrate import Migration
 from cfphtest.registry import need, test, wait_for
 from cfphtest.vm import refusal
@@ -41,13 +41,6 @@ def eject(vm):
 def remove(vm):
     """The guest forgets the device, which stays where it is."""
     vm.sh(f"echo 1 >/sys/bus/pci/devices/0000:00:{SLOT:02x}.0/remove")
-
-
-def check(dst, src):
-    """The guest has what it had, and nobody has complained."""
-    guest.check_stress(dst, "stop")
-    guest.check_stamp(dst)
-    guest.check_console(src, dst)
 
 
 def goes(ctx, away, *reasons):
@@ -75,7 +68,8 @@ def goes(ctx, away, *reasons):
     dst.sh("echo 1 >/sys/bus/pci/rescan")
     wait_registered(dst)
     ctx.say(f"found again: {guest.check_map(dst)}")
-    check(dst, src)
+    verify(ctx, dst)
+    guest.check_console(src)
 
 
 @test("balloon-ejected", 240)
@@ -360,8 +354,8 @@ def balloon_keep(ctx):
     resume(dst)
     dst.sh("fpctl set keep always")
     squeeze(dst, 0)
-    check(dst, src)
-    ctx.say(f"map: {guest.check_map(dst)}")
+    verify(ctx, dst)
+    guest.check_console(src)
 
 
 @test("balloon-postcopy", 240)
@@ -379,5 +373,5 @@ def balloon_postcopy(ctx):
     need(info["ram"]["free-pages-skipped"] > 192 * 256, f"skipped: {info['ram']}")
     squeeze(dst, 0)
     dst.sh("memhog --free 80", 120)
-    check(dst, src)
-    ctx.say(f"map: {guest.check_map(dst)}")
+    verify(ctx, dst)
+    guest.check_console(src)

@@ -14,7 +14,7 @@ import subprocess
 import yaml
 
 from cfphtest import config, guest
-from cfphtest.docpages import GUIDE, GUIDES, HOST, read
+from cfphtest.docpages import GUIDE, GUIDES, HOST, read, section
 from cfphtest.integrity import SLOW
 from cfphtest.migrate import UNLIMITED, Migration
 from cfphtest.registry import TESTS, need, test
@@ -22,12 +22,6 @@ from cfphtest.registry import TESTS, need, test
 STEP = re.compile(r"^    (guest#|\(qemu\)|host\$) (.*)$", re.M)
 SILENT = re.compile(r"trace-event |trace-cmd (start|stop|extract) ?")
 TARGET = "tcp:destination:4444"
-
-
-def section(path, title):
-    """From that title to the next one, or to the end."""
-    rest = read(path).split(f"\n{title}\n=", 1)[1]
-    return re.split(r"\n[^\n]+\n=+\n\n", rest, maxsplit=1)[0]
 
 
 def steps():

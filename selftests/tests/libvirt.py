@@ -8,17 +8,15 @@ out.
 """
 
 import contextlib
-import socket
 
 from cfphtest import guest, hints
+from cfphtest.docpages import HOST, block
 from cfphtest.integrity import trim_lists
 from cfphtest.libvirtd import (Daemon, Domain, Files, domain_xml,
-                               need_libvirt)
+                               free_port, need_libvirt)
 from cfphtest.registry import Skip, need, test, wait_for
 from cfphtest.save import written
 from cfphtest.vm import VMError
-
-from .docs import HOST, read
 
 NAME = "guest0"
 MIB = 1280
@@ -28,22 +26,10 @@ STAMP_MIB = 8
 SMALL = 0.06            # of the bytes without hints, as elsewhere
 
 
-def block(start):
-    """The literal block of the guide behind the line that ends with this."""
-    text = read(HOST)
-    need(text.count(start) == 1, f"{HOST}: not once: {start}")
-    lines = []
-    for line in text.split(start)[1].split("\n\n", 1)[1].splitlines():
-        if line and not line.startswith("    "):
-            break
-        lines.append(line[4:])
-    return "\n".join(lines).strip() + "\n"
-
-
 def add_by_recipe(host):
     """The property, as the guide adds it to all domains of a host."""
-    host.file("cfph.xml", block("saved as ``cfph.xml``::"))
-    host.shell("cd; " + block("the property for every VM of a host::"))
+    host.file("cfph.xml", block(HOST, "saved as ``cfph.xml``::"))
+    host.shell("cd; " + block(HOST, "the property for every VM of a host::"))
     xml = host.virsh("dumpxml", "--inactive", NAME)
     need("continuous-free-page-hint" in xml, f"not in the XML: {xml}")
 
@@ -51,7 +37,7 @@ def add_by_recipe(host):
 def add_as_global(host):
     """The same through -global, and no hints for this domain's migrations."""
     xml = host.virsh("dumpxml", "--inactive", NAME)
-    extra = block("with ``-global``, which libvirt passes on::")
+    extra = block(HOST, "with ``-global``, which libvirt passes on::")
     host.virsh("define", host.file("global.xml", xml.replace(
         "<domain type='qemu'>", "<domain type='qemu' xmlns:qemu="
         "'http://libvirt.org/schemas/domain/qemu/1.0'>").replace(
@@ -86,12 +72,6 @@ def check(ctx, vm):
     guest.check_stamp(vm)
     ctx.say(f"map: {guest.check_map(vm)}")
     guest.check_console(vm)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Job:

@@ -11,18 +11,15 @@ import shlex
 import shutil
 import subprocess
 
-from cfphtest import config, debroot, guest, hints
-from cfphtest.libvirtd import Daemon, Domain
+from cfphtest import debroot, guest, hints
+from cfphtest.docpages import GUIDE, HOST, block, section
+from cfphtest.libvirtd import Daemon, Domain, free_port
 from cfphtest.migrate import Migration
 from cfphtest.registry import Skip, need, test, wait_for
 from cfphtest.save import written
 
-from .docs import section
-from .libvirt import block, free_port
-
-GUIDES = "Documentation/admin-guide/mm"
-HOST = f"{GUIDES}/cfph-host.rst"
-OURS = ("fpctl", "linux-image-", "qemu-system-x86-cfph")
+IMAGE = "linux-image-"
+OURS = ("fpctl", IMAGE, "qemu-system-x86-cfph")
 EMULATOR = "/usr/bin/qemu-system-x86_64-cfph"
 DOCS = "/usr/share/doc"
 
@@ -54,11 +51,7 @@ def packages_lintian(ctx):
 
 def commands(page, title):
     """What the section of a guide has its reader type, as root."""
-    path = os.path.join(config.top(), GUIDES, page)
-    with open(path, encoding="utf-8") as file:
-        text = file.read().split(f"\n{title}\n=", 1)[1]
-    text = re.split(r"\n[^\n]+\n=+\n\n", text, maxsplit=1)[0]
-    found = re.findall(r"^    (?:guest|host)# (.*)$", text, re.M)
+    found = re.findall(r"^    (?:guest|host)# (.*)$", section(page, title), re.M)
     need(len(found) > 1, f"{page}: {title}: {found}")
     return found
 
@@ -141,31 +134,29 @@ def initrd(ctx, root, release):
     return ctx.initrd_with(inside)
 
 
-def start(ctx, root, kernel):
+def start(ctx, root, release):
     """Source and destination: their QEMU, kernel and modules, and our test guest."""
-    release = kernel.removeprefix("linux-image-")
     emulator = os.path.join(ctx.logs, "qemu")
     with open(emulator, "w", encoding="utf-8") as out:
         out.write(f"#!/bin/sh\nexec {root.enter} {EMULATOR} \"$@\"\n")
     os.chmod(emulator, 0o755)
     # Nothing of what is beside it: the firmware is that which it finds by itself.
     os.environ.update(QEMU=emulator, FIRMWARE="")
-    src, dst = (ctx.vm(ctx.spec(mem="512M"), name, incoming=name == "dst",
-                       kernel=f"/boot/vmlinuz-{release}",
-                       initrd=initrd(ctx, root, release))
+    files = {"kernel": f"/boot/vmlinuz-{release}", "initrd": initrd(ctx, root, release)}
+    src, dst = (ctx.vm(ctx.spec(mem="512M"), name, incoming=name == "dst", **files)
                 for name in ("src", "dst"))
     src.boot()
     return src, dst
 
 
-def use_all(ctx, root, kernel):
+def use_all(ctx, root, release):
     """The first migration: packages at both ends and in the guest."""
-    options = root.sh(f"cat /boot/config-{kernel.removeprefix('linux-image-')}")
+    options = root.sh(f"cat /boot/config-{release}")
     for word in ("CFPH_DEBUG", "KUNIT", "HWPOISON_INJECT"):
-        need(f"CONFIG_{word}=" not in options, f"{kernel} has {word}")
-    src, dst = start(ctx, root, kernel)
+        need(f"CONFIG_{word}=" not in options, f"{release} has {word}")
+    src, dst = start(ctx, root, release)
     uname = src.sh("uname -r").strip()
-    need(kernel == f"linux-image-{uname}", f"{kernel} says it is {uname}")
+    need(release == uname, f"{release} says it is {uname}")
     guest.settled(src)
     need(src.sh("fpctl --version") == root.sh("fpctl --version"), "fpctl")
     src.sh("memhog --percent 60", 120)
@@ -180,27 +171,27 @@ def use_all(ctx, root, kernel):
 
 @contextlib.contextmanager
 def debian(ctx):
-    """(directory, packages in it, name of the kernel's)"""
+    """(directory, packages in it, release of the kernel)"""
     ours = packages()
-    kernel, = (name for name in ours if name.startswith("linux-image-"))
+    kernel, = (name for name in ours if name.startswith(IMAGE))
     with contextlib.closing(debroot.Root(ctx, "man-db", "systemd",
                                          "ca-certificates")) as root:
         root.sh("apt-get update")
         for path in ours.values():
             shutil.copy(path, os.path.join(root.path, "debs"))
-        yield root, ours, kernel
+        yield root, ours, kernel.removeprefix(IMAGE)
 
 
 @test("packages-install", 1800)
 def packages_install(ctx):
     """Installed by the guides, used, migrated with, and removed without a trace."""
-    with debian(ctx) as (root, ours, kernel):
+    with debian(ctx) as (root, ours, release):
         # Theirs, and what looks at ours: a conflict of files would end it below.
         others = ["qemu-system-x86", "apparmor", "zsh", "fish"]
         root.sh("apt-get install -y --no-install-recommends " + " ".join(
             [*others, *dependencies(root, ours)]))
         before = root.files()
-        typed = commands("cfph-host.rst", "Install") + commands("cfph.rst", "Install")
+        typed = commands(HOST, "Install") + commands(GUIDE, "Install")
         install = [c for c in typed if " install " in c]
         purge = [c for c in typed if " purge " in c]
         need(len(install) == len(purge) == 2, f"the guides: {typed}")
@@ -211,7 +202,7 @@ def packages_install(ctx):
         use_fpctl(ctx, root)
         use_qemu(ctx, root)
         use_apparmor(ctx, root, [c for c in typed if c not in install + purge])
-        use_all(ctx, root, kernel)
+        use_all(ctx, root, release)
         root.write("etc/fpctl.conf", "interval-ms = 20\n")
         for command in purge:
             root.sh(command)
@@ -241,7 +232,7 @@ TALK = """<serial type='file'><source path='{console}' append='on'/></serial>
 def guest_xml(ctx, root, host, release):
     """The guide's VM, without its disk."""
     # The user that these daemons are of may not have KVM.
-    xml = block("saved as ``guest.xml``::").replace("type='kvm'", "type='qemu'")
+    xml = block(HOST, "saved as ``guest.xml``::").replace("type='kvm'", "type='qemu'")
     disk = re.search(r"    <disk .*?</disk>\n", xml, re.S)
     need(disk, f"no disk: {xml}")
     xml = xml.replace(disk[0], "")
@@ -299,14 +290,13 @@ class Operator:
 @test("packages-operator", 1800)
 def packages_operator(ctx):
     """The guide's first migration, with the packages and its XML alone."""
-    with debian(ctx) as (root, _ours, kernel), contextlib.ExitStack() as stack:
+    with debian(ctx) as (root, _ours, release), contextlib.ExitStack() as stack:
         root.sh("apt-get install --no-install-recommends ./*.deb libvirt-daemon "
                 "libvirt-daemon-driver-qemu libvirt-clients")
         hosts = {name: stack.enter_context(contextlib.closing(
             Daemon(name, ctx.logs, [root.enter]))) for name in ("source", "destination")}
         source = hosts["source"]
-        source.file("guest.xml", guest_xml(ctx, root, source,
-                                           kernel.removeprefix("linux-image-")))
+        source.file("guest.xml", guest_xml(ctx, root, source, release))
         steps = re.findall(r"^    (source|destination)\$ virsh (.*)$",
                            section(HOST, "A first migration"), re.M)
         need(len(steps) > 6, f"{HOST}: only {steps}")

@@ -26,6 +26,24 @@ def read(path):
         return file.read()
 
 
+def section(path, title):
+    """From that title to the next one, or to the end."""
+    rest = read(path).split(f"\n{title}\n=", 1)[1]
+    return re.split(r"\n[^\n]+\n=+\n\n", rest, maxsplit=1)[0]
+
+
+def block(path, start):
+    """The literal block behind the line that ends with this."""
+    text = read(path)
+    need(text.count(start) == 1, f"{path}: not once: {start}")
+    lines = []
+    for line in text.split(start)[1].split("\n\n", 1)[1].splitlines():
+        if line and not line.startswith("    "):
+            break
+        lines.append(line[4:])
+    return "\n".join(lines).strip() + "\n"
+
+
 def plain(text):
     """On one line, so that it does not matter where lines end."""
     return " ".join(text.split())

@@ -14,6 +14,7 @@ import pwd
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import tempfile
 import uuid
@@ -253,3 +254,9 @@ class Domain(Inside):
 def domain_xml(daemon, files, name, mib):
     return DOMAIN.format(name=name, uuid=uuid.uuid4(), mib=mib,
                          files=files.path, home=daemon.home)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
