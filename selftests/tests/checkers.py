@@ -440,8 +440,20 @@ def checker_events(ctx):
     refused("no event", VMError, "did not come", waiting().wait_event, is_stop, 0.2)
     refused("dead", QemuDied, "ended with 3: oh no",
             waiting("RESUME", code=3).wait_event, is_stop, 60)
+    dead = waiting(code=0)
+    dead.console_text = lambda: "Run /init\nOops: int3: 0000 [#1]\nRIP: here\n"
+    refused("guest dead", QemuDied, "with 0: oh no | Oops: int3: 0000 [#1] | RIP: here",
+            dead.check_alive)
     need(wait_for(lambda: 7, "x") == 7, "what the condition says")
     refused("never", Failure, "not within", wait_for, lambda: 0, "x", 0.2)
+
+
+@test("checker-dead-guest", 120)
+def checker_dead_guest(ctx):
+    """A guest that panics under a command: the test says of what."""
+    vm = ctx.vm(ctx.spec(), "guest").boot()
+    refused("dead", QemuDied, "sysrq triggered crash", vm.sh,
+            "echo c > /proc/sysrq-trigger")
 
 
 def answering(path, script):
@@ -467,7 +479,7 @@ def checker_agent(ctx):
         if os.path.exists(path):
             os.unlink(path)
         answering(os.path.relpath(path), script)
-        agent = Agent(os.path.relpath(path), lambda: None)
+        agent = Agent(os.path.relpath(path), lambda _seconds=0: None)
         try:
             return agent.sh("x", 10)
         finally:

@@ -12,6 +12,8 @@ import time
 
 from . import config
 
+DYING = 5       # s; from a QEMU's last socket to its end
+
 
 class AgentError(Exception):
     """The guest did not answer, or a command failed that must not."""
@@ -22,7 +24,9 @@ class Agent:
 
     def __init__(self, path, alive, name="guest"):
         self._path = path
-        self._alive = alive     # raises if the QEMU process has died
+        # alive(seconds=0) raises if the QEMU process has died, or dies within
+        # that time: one that ends closes its sockets first.
+        self._alive = alive
         self._name = name
         self._sock = None
         self._buf = b""
@@ -36,7 +40,7 @@ class Agent:
         except OSError as err:
             # QEMU takes its socket along when it ends.
             self.close()
-            self._alive()
+            self._alive(DYING)
             raise AgentError(f"{self._name}: agent: {err}") from None
         self._buf = b""
 
@@ -59,10 +63,10 @@ class Agent:
                 self._alive()
                 continue
             except OSError as err:
-                self._alive()
+                self._alive(DYING)
                 raise AgentError(f"{self._name}: agent: {err}") from None
             if not data:
-                self._alive()
+                self._alive(DYING)
                 raise AgentError(f"{self._name}: agent connection closed "
                                  f"during '{what}'")
             self._buf += data
@@ -101,7 +105,7 @@ class Agent:
         try:
             self._sock.sendall(f"REQ {number} {command}\n".encode())
         except OSError as err:
-            self._alive()
+            self._alive(DYING)
             raise AgentError(f"{self._name}: agent: {err}") from None
         return self._answer(number, time.monotonic() + limit, command)
 

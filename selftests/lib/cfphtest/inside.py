@@ -52,6 +52,12 @@ class Inside:
     def console_tail(self, lines=5):
         return " | ".join(self.console_text().strip().splitlines()[-lines:])
 
+    def last_words(self, lines=16):
+        """What the guest's kernel died of: its first lines on it, or none."""
+        text = self.console_text().splitlines()
+        return next((text[i:i + lines] for i, line in enumerate(text)
+                     if TROUBLE.search(line)), [])
+
     def console_trouble(self):
         """Lines of the console log that must not be there.
 

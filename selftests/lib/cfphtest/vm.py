@@ -20,7 +20,7 @@ import tempfile
 import time
 
 from . import config, coverage
-from .agent import Agent, AgentError
+from .agent import DYING, Agent, AgentError
 from .inside import Inside, VMError
 from .process import die_with_parent
 
@@ -284,11 +284,16 @@ class VM(Inside):
         with open(self.stderr, encoding="utf-8", errors="replace") as err:
             return err.read()
 
-    def check_alive(self):
+    def check_alive(self, seconds=0):
+        """Raise if QEMU has died, or dies within that time, and say of what."""
+        if seconds:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._proc.wait(seconds)
         code = self._proc.poll()
         if code is not None:
-            tail = " | ".join(self.said().strip().splitlines()[-3:])
-            raise QemuDied(f"{self.name}: QEMU has ended with {code}: {tail}")
+            tail = self.said().strip().splitlines()[-3:] + self.last_words()
+            raise QemuDied(f"{self.name}: QEMU has ended with {code}: "
+                           f"{' | '.join(tail)}")
         if self.spec.keeps_dead and self._qmp:
             self.take_events()
             for event in self.events:
@@ -315,12 +320,7 @@ class VM(Inside):
         except self.QMPExecuteError:
             raise
         except Exception as err:  # whatever a dead connection raises
-            time.sleep(0)
-            try:
-                self._proc.wait(5)
-            except subprocess.TimeoutExpired:
-                pass
-            self.check_alive()
+            self.check_alive(DYING)
             raise VMError(f"{self.name}: QMP {command}: {err!r}") from err
 
     def qmp_oob(self, command, **args):
