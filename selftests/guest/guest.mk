@@ -36,9 +36,14 @@ $(GUEST_BUILD)/kexec-now: $(GUEST_DIR)/kexec.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(GUEST_CFLAGS) -o $@ $<
 
+$(GUEST_BUILD)/recode: $(GUEST_DIR)/recode.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(GUEST_CFLAGS) -o $@ $<
+
 $(INITRAMFS): $(addprefix $(GUEST_DIR)/,guest-init mkguest.py ../lib/cfphtest/initramfs.py) \
 	      $(GUEST_BUILD)/cfph-load $(GUEST_BUILD)/agent \
-	      $(GUEST_BUILD)/nlfuzz $(GUEST_BUILD)/kexec-now $(GUEST_MODULES) $(FPCTL)
+	      $(GUEST_BUILD)/nlfuzz $(GUEST_BUILD)/kexec-now $(GUEST_BUILD)/recode \
+	      $(GUEST_MODULES) $(FPCTL)
 	@echo "  CPIO    $@"
 	$(Q)$(GUEST_DIR)/mkguest.py $(GUEST_BUSYBOX) $(GUEST_BUILD) $(@:.gz=) \
 		$(GUEST_MODULES) -- $(FPCTL) $(GUEST_PROGRAMS)

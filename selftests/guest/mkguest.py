@@ -19,7 +19,7 @@ sys.dont_write_bytecode = True
 from cfphtest.config import ConfigError         # noqa: E402
 from cfphtest.initramfs import Archive          # noqa: E402
 
-OURS = ("agent", "kexec-now", "nlfuzz", "cfph-load")
+OURS = ("agent", "kexec-now", "nlfuzz", "recode", "cfph-load")
 LOADS = ("memhog", "churn", "pagecache", "forks", "stamp", "hot", "stress", "shake")
 SYSTEM = ("/bin", "/sbin", "/usr/bin", "/usr/sbin")
 MODULES = "/lib/modules/cfph"

@@ -375,3 +375,12 @@ def guest_trace(ctx):
         file.write(base64.b64decode(dst.sh("base64 /tmp/trace.dat")))
     timeline(ctx, path, src.trace)
     guest.check_console(src, dst)
+
+
+@test("guest-code-changes", 120)
+def guest_code_changes(ctx):
+    """One vCPU changes code that another one runs, as the kernel does for a static key:
+    a QEMU that keeps a translation of what stood there kills guests now and then."""
+    vm = boot(ctx)
+    ctx.say(vm.sh("recode 5"))
+    guest.check_console(vm)
