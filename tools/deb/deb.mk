@@ -68,8 +68,10 @@ $(STAMP)/deb-qemu.built: $(STAMP)/deb.version $(STAMP)/qemu-product.built $(DEB_
 DEB_KERNEL_CONFIGS := $(addprefix kernel/configs/,base.config x86_64.config cfph.config product.config deb.config)
 DEB_KERNEL_OBJ := $(LINUX_SRC)/build-x86_64-deb
 # bindeb-pkg has more packages; this target of the rules that it writes is the image alone.
+# Quiet by KBUILD_VERBOSE: for "terse", Debian 13's dpkg-buildpackage adds an option to
+# MAKEFLAGS, behind the variables that make has put there, where it is taken for a target.
 DEB_KERNEL_ENV = $(DEB_ENV) DEBFULLNAME="The cfph developers" DEBEMAIL=cfph-devel@example.org \
-	DEB_BUILD_OPTIONS="parallel=$(JOBS) terse" KDEB_SOURCENAME=linux-cfph \
+	DEB_BUILD_OPTIONS="parallel=$(JOBS)" KBUILD_VERBOSE=0 KDEB_SOURCENAME=linux-cfph \
 	KDEB_CHANGELOG_DIST=unstable KDEB_PKGVERSION=$(DEB_KERNEL_VERSION) DPKG_FLAGS=--target=binary-image
 
 $(STAMP)/deb-kernel.configured: $(DEB_KERNEL_CONFIGS) kernel/config.sh $(LINUX_PREPARED)
