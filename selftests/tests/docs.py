@@ -19,6 +19,10 @@ from cfphtest.integrity import SLOW
 from cfphtest.migrate import UNLIMITED, Migration
 from cfphtest.registry import TESTS, need, test
 
+SPEC = "Documentation/virtio/balloon-cfph.tex"
+HEADER = "uapi/linux/virtio_balloon_cfph.h"
+CASES = {"qtest": "qemu/files/tests/qtest/*.c", "kunit": "kernel/files/mm/cfph/tests/*.c"}
+
 STEP = re.compile(r"^    (guest#|\(qemu\)|host\$) (.*)$", re.M)
 SILENT = re.compile(r"trace-event |trace-cmd (start|stop|extract) ?")
 TARGET = "tcp:destination:4444"
@@ -218,3 +222,52 @@ def docs_shown(ctx):
         missing = [n for n in names if not shows(" ".join(n.split()), scenarios)]
         need(found and not missing, f"{name}: there is no {missing}")
         ctx.say(f"{name}: {len(names)} in {len(found)} places")
+
+
+def c_definitions(text):
+    """{name: words} of structures and constants, as the specification writes types."""
+    text = re.sub(r"/\*.*?\*/", " ", text, flags=re.S).replace("__le", "le")
+    found = {name: body.split() for name, body in
+             re.findall(r"^struct (\w+) \{(.*?)^\};", text, re.M | re.S)}
+    found.update((name, value.split()) for name, value in
+                 re.findall(r"^#define (\w+)[ \t]+(\S.*)$", text, re.M))
+    return found
+
+
+def need_shown(clause, comment):
+    """The tests that are named in front of a clause exist, and their cases."""
+    how = re.search(r"^% (shown by|not shown): (.+)$", comment, re.M)
+    need(how, f"{SPEC}: nothing shows: {clause}")
+    for name, _, case in (word.partition(":") for word in how[2].split()
+                          if how[1] == "shown by"):
+        need(name in TESTS, f"{SPEC}: {clause}: no test {name}")
+        if case:
+            files = glob.glob(os.path.join(config.top(), CASES[name.split("-")[0]]))
+            need(any(re.search(rf"\b{case}\b", read(path)) for path in files),
+                 f"{SPEC}: {clause}: no case {case}")
+    return how[1]
+
+
+@test("docs-spec")
+def docs_spec(ctx):
+    """The section for the virtio specification: its structures and constants are the
+    header's, each clause is shown by a test, and what is opened is closed."""
+    text = read(SPEC)
+    ours, theirs = (c_definitions("\n".join(
+        re.findall(r"^\\begin\{lstlisting\}\n(.*?)^\\end", text, re.M | re.S))),
+        c_definitions(read(HEADER)))
+    for name, words in ours.items():
+        need(words == theirs.get(name), f"{name}: {words}, {HEADER}: {theirs.get(name)}")
+    missing = {name for name in theirs if name.startswith("virtio_")} - set(ours)
+    need(not missing, f"{SPEC} has no {missing}")
+    normative = text[text.index("\\drivernormative"):text.index("% --- Conformance")]
+    shown = [need_shown(" ".join(re.sub("^%.*$", "", part, flags=re.M).split())[:60], part)
+             for part in normative.split("\n\n") if re.search(r"\b(MUST|SHOULD)\b", part)]
+    need(len(shown) > 15 and shown.count("not shown") < 2, f"clauses: {shown}")
+    for opened, closed in (("{", "}"), ("\\begin{", "\\end{")):
+        need(text.count(opened) == text.count(closed), f"{opened}: not all are closed")
+    labels = set(re.findall(r"\\(driver|device)normative\{\\paragraph\}\{[^}]*\}\{([^}]*)\}",
+                            text))
+    refs = set(re.findall(r"\\ref\{(driver|device)normative:([^}]*)\}", text))
+    need(labels == refs and len(refs) == 2, f"{labels} are not {refs}")
+    ctx.say(f"{len(ours)} definitions, {len(shown)} clauses")
