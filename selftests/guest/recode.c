@@ -57,7 +57,6 @@ static void runner(void)
 {
 	uint32_t a, b, c, d;
 
-	on_cpu(1);
 	for (;;) {
 		uint64_t told;
 
@@ -100,6 +99,7 @@ int main(int argc, char **argv)
 	word = (void *)(code + PAGE);
 	code[0] = 0xb8;
 	code[5] = 0xc3;
+	on_cpu(1);
 	switch (fork()) {
 	case -1:
 		perror("recode: fork");
