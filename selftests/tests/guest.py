@@ -382,5 +382,5 @@ def guest_code_changes(ctx):
     """One vCPU changes code that another one runs, as the kernel does for a static key:
     a QEMU that keeps a translation of what stood there kills guests now and then."""
     vm = boot(ctx)
-    ctx.say(vm.sh("recode 5"))
+    ctx.say(vm.sh("recode 10"))
     guest.check_console(vm)
