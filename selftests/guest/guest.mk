@@ -28,21 +28,15 @@ $(GUEST_BUILD)/nlfuzz: $(GUEST_FUZZ_SRC) $(addprefix $(GUEST_DIR)/,nlfuzz.h patt
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(GUEST_CFLAGS) -Iuapi -o $@ $(GUEST_FUZZ_SRC)
 
-$(GUEST_BUILD)/agent: $(GUEST_DIR)/agent.c
-	@mkdir -p $(@D)
-	$(Q)$(CC) $(GUEST_CFLAGS) -o $@ $<
+# Those of one file.
+GUEST_SINGLE := $(addprefix $(GUEST_BUILD)/,agent kexec-now recode)
 
-$(GUEST_BUILD)/kexec-now: $(GUEST_DIR)/kexec.c
-	@mkdir -p $(@D)
-	$(Q)$(CC) $(GUEST_CFLAGS) -o $@ $<
-
-$(GUEST_BUILD)/recode: $(GUEST_DIR)/recode.c
+$(GUEST_SINGLE): $(GUEST_BUILD)/%: $(GUEST_DIR)/%.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(GUEST_CFLAGS) -o $@ $<
 
 $(INITRAMFS): $(addprefix $(GUEST_DIR)/,guest-init mkguest.py ../lib/cfphtest/initramfs.py) \
-	      $(GUEST_BUILD)/cfph-load $(GUEST_BUILD)/agent \
-	      $(GUEST_BUILD)/nlfuzz $(GUEST_BUILD)/kexec-now $(GUEST_BUILD)/recode \
+	      $(GUEST_BUILD)/cfph-load $(GUEST_BUILD)/nlfuzz $(GUEST_SINGLE) \
 	      $(GUEST_MODULES) $(FPCTL)
 	@echo "  CPIO    $@"
 	$(Q)$(GUEST_DIR)/mkguest.py $(GUEST_BUSYBOX) $(GUEST_BUILD) $(@:.gz=) \

@@ -479,7 +479,7 @@ def checker_agent(ctx):
         if os.path.exists(path):
             os.unlink(path)
         answering(os.path.relpath(path), script)
-        agent = Agent(os.path.relpath(path), lambda _seconds=0: None)
+        agent = Agent(os.path.relpath(path))
         try:
             return agent.sh("x", 10)
         finally:

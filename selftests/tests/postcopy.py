@@ -12,9 +12,10 @@ import os
 
 from cfphtest import config, guest, hints
 from cfphtest.hugepages import guests_on_huge_pages
-from cfphtest.integrity import SLOW, verify
+from cfphtest.integrity import verify
 from cfphtest.migrate import Migration
-from cfphtest.postcopy import MEM, allocate, crawl_to_postcopy, prepare
+from cfphtest.postcopy import (MEM, allocate, crawl_to_postcopy, prepare,
+                               towards_postcopy)
 from cfphtest.registry import need, test
 
 MEM_BYTES = config.parse_size(MEM)
@@ -27,9 +28,7 @@ def hop(ctx, src, on, caps=(), middle=None):
     hints.switch(src, on)
     free = guest.fpctl(src)["free-pages"]
     dst = ctx.destination(src.spec, paused=False)
-    migration = Migration(src, dst, bandwidth=SLOW * 4, downtime_ms=1,
-                          caps=("postcopy-ram", *caps)).start()
-    migration.wait_pass(2, 120)
+    migration = towards_postcopy(src, dst, caps)
     rest = migration.info()["ram"]["remaining"]
     migration.set(max_postcopy_bandwidth=1_000_000 if middle else 0)
     src.qmp("migrate-start-postcopy")
@@ -129,9 +128,7 @@ def postcopy_paused_switch(ctx):
     """The guest stands still when the switch comes, and goes on later."""
     src = prepare(ctx)
     dst = ctx.destination(src.spec, paused=False)
-    migration = Migration(src, dst, bandwidth=SLOW * 4, downtime_ms=1,
-                          caps=("postcopy-ram",)).start()
-    migration.wait_pass(2, 120)
+    migration = towards_postcopy(src, dst)
     src.qmp("stop")
     rest = migration.info()["ram"]["remaining"]
     src.qmp("migrate-start-postcopy")

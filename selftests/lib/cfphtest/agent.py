@@ -22,15 +22,20 @@ class AgentError(Exception):
 class Agent:
     """One connection; a guest that has moved is reached by a new one."""
 
-    def __init__(self, path, alive, name="guest"):
+    def __init__(self, path, name="guest", alive=lambda _seconds=0: None):
         self._path = path
-        # alive(seconds=0) raises if the QEMU process has died, or dies within
-        # that time: one that ends closes its sockets first.
+        # Raises if the QEMU process has died, or dies within that time.
         self._alive = alive
         self._name = name
         self._sock = None
         self._buf = b""
         self._id = 0
+
+    def _lost(self, what):
+        """The error of a connection that is gone; QEMU's own, if it is at its end:
+        it takes its sockets along before."""
+        self._alive(DYING)
+        return AgentError(f"{self._name}: agent{what}")
 
     def _connect(self):
         self._sock = socket.socket(socket.AF_UNIX)
@@ -38,10 +43,8 @@ class Agent:
             self._sock.connect(self._path)
             self._sock.sendall(b"\n")
         except OSError as err:
-            # QEMU takes its socket along when it ends.
             self.close()
-            self._alive(DYING)
-            raise AgentError(f"{self._name}: agent: {err}") from None
+            raise self._lost(f": {err}") from None
         self._buf = b""
 
     def close(self):
@@ -63,12 +66,9 @@ class Agent:
                 self._alive()
                 continue
             except OSError as err:
-                self._alive(DYING)
-                raise AgentError(f"{self._name}: agent: {err}") from None
+                raise self._lost(f": {err}") from None
             if not data:
-                self._alive(DYING)
-                raise AgentError(f"{self._name}: agent connection closed "
-                                 f"during '{what}'")
+                raise self._lost(f" connection closed during '{what}'")
             self._buf += data
             return
 
@@ -105,8 +105,7 @@ class Agent:
         try:
             self._sock.sendall(f"REQ {number} {command}\n".encode())
         except OSError as err:
-            self._alive(DYING)
-            raise AgentError(f"{self._name}: agent: {err}") from None
+            raise self._lost(f": {err}") from None
         return self._answer(number, time.monotonic() + limit, command)
 
     def sh(self, command, limit=60):

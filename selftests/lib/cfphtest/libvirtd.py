@@ -224,7 +224,7 @@ class Domain(Inside):
         self.console = xml.find(".//serial/source").get("path")
         if self.agent:
             self.agent.close()
-        self.agent = Agent(socket, lambda _seconds=0: None, self.name)
+        self.agent = Agent(socket, self.name)
 
     def qmp(self, command, **args):
         """A command through libvirt; '_' in argument names stands for '-'."""

@@ -18,6 +18,18 @@ def prepare(ctx, **fields):
     return src
 
 
+def towards_postcopy(src, dst, caps=()):
+    """A migration in its second pass, which does not end before postcopy is asked for."""
+    migration = Migration(src, dst, bandwidth=SLOW * 4, downtime_ms=1,
+                          caps=("postcopy-ram", *caps))
+    # 2000 bytes are what it may send in that millisecond: no page.  Between two syncs on
+    # a busy host the load writes to a few only.
+    migration.set(avail_switchover_bandwidth=2_000_000)
+    migration.start()
+    migration.wait_pass(2, 120)
+    return migration
+
+
 def crawl_to_postcopy(ctx, **fields):
     """A guest that has gone, and whose memory follows only on request.
 
@@ -29,14 +41,7 @@ def crawl_to_postcopy(ctx, **fields):
     src.sh("memhog --percent 85", 120)
     src.sh(f"stamp start --mib {STRESS_MIB}")
     src.sh("hot start --pages 400")     # or it comes to its end
-    dst = ctx.destination(src.spec, paused=False)
-    migration = Migration(src, dst, bandwidth=SLOW * 4, downtime_ms=1,
-                          caps=("postcopy-ram",))
-    # 2000 bytes are what it may send in that millisecond: no page.  Between two syncs on
-    # a busy host the load writes to a few only.
-    migration.set(avail_switchover_bandwidth=2_000_000)
-    migration.start()
-    migration.wait_pass(2, 120)
+    migration = towards_postcopy(src, ctx.destination(src.spec, paused=False))
     migration.set(max_bandwidth=CRAWL, max_postcopy_bandwidth=CRAWL)
     src.sh("stamp renew")               # minutes of it
     src.qmp("migrate-start-postcopy")

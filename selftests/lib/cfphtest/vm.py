@@ -210,7 +210,7 @@ class VM(Inside):
             self._proc = subprocess.Popen(
                 cmd, stdin=subprocess.DEVNULL, stdout=err, stderr=err,
                 preexec_fn=die_with_parent)
-        self.agent = Agent(agent, self.check_alive, self.name)
+        self.agent = Agent(agent, self.name, self.check_alive)
         try:
             self._connect(qmp_class, qmp)
         except Exception:
