@@ -8,7 +8,8 @@
  * A walk through the list "What makes a map bad" of the protocol's description
  * (Documentation/virtio/balloon-cfph.rst).  Such a map is not used, is counted,
  * is logged once in the life of a driver, and is forgotten.  Then maps that are
- * odd and good, and the same for what a stream says of the device.
+ * odd and good, what the guest puts into its balloon that it never told of, and
+ * the same for what a stream says of the device.
  */
 
 #include "qemu/osdep.h"
@@ -226,6 +227,85 @@ static void test_odd_maps(void)
     fixture_down(&f);
 }
 
+/* --- what the guest puts into the balloon --- */
+
+/* Before the driver has set the device up, where fixture_up() has done so. */
+static QVirtQueue *inflate_queue(Guest *g)
+{
+    return qvirtqueue_setup(g->dev, &g->qs->alloc, 0);
+}
+
+/* The host takes the page away; who reads it again finds zeros. */
+static void inflate(Guest *g, QVirtQueue *vq, uint64_t page)
+{
+    uint64_t buf = guest_alloc(&g->qs->alloc, sizeof(uint32_t));
+    uint32_t head;
+
+    qtest_writel(g->qts, buf, page / PAGE);
+    head = qvirtqueue_add(g->qts, vq, buf, sizeof(uint32_t), false, false);
+    qvirtqueue_kick(g->qts, g->dev, vq, head);
+    qvirtio_wait_used_elem(g->qts, g->dev, vq, head, NULL,
+                           60 * G_USEC_PER_SEC);
+    guest_free(&g->qs->alloc, buf);
+}
+
+/* Pages that no map calls free, and what is no page of RAM. */
+static void test_inflate_untold(void)
+{
+    const uint64_t used = LOW_AREA + FREE_PAGES * PAGE;
+    const uint64_t pages[] = { ROM, MMIO, 1 * GiB, UINT32_MAX * PAGE, used };
+    QVirtQueue *vq;
+    Fixture f;
+
+    fixture_up(&f, ",cfph-look-percent=100");
+    vq = inflate_queue(f.g);
+    for (size_t i = 0; i < ARRAY_SIZE(pages); i++) {
+        inflate(f.g, vq, pages[i]);
+    }
+    g_assert_cmpint(guest_count_filled(f.g->qts, used, 1, 0), ==, 0);
+    begin_and_answer(&f);
+    for (size_t i = 0; i < ARRAY_SIZE(pages); i++) {
+        inflate(f.g, vq, pages[i]);
+    }
+    migrate_rest(&f);
+    expect_skipped(&f);
+    g_assert_cmpint(arrived(&f), ==, AREAS_PAGES - f.free_pages - 1);
+    g_assert_true(guest_registered(f.g));
+    g_free(vq);
+    fixture_down(&f);
+}
+
+/* The map's own pages: a header of zeros is none, no directory has no leaves. */
+static void test_inflate_map(void)
+{
+    QVirtQueue *vq;
+    Fixture f;
+    Guest *g;
+
+    fixture_up(&f, ",cfph-look-percent=100");
+    g = f.g;
+    vq = inflate_queue(g);
+    begin_and_answer(&f);
+    /* Nobody writes to what the host takes away. */
+    f.unlogged[0] = g->header;
+    f.unlogged[1] = g->leaf[0];
+    f.unlogged[2] = g->dir;
+    inflate(g, vq, g->leaf[0]);
+    /* Another bit makes the host read all of them. */
+    guest_map_set(g, HIGH_AREA, 1, false);
+    wait_ram(g->qts, "free-pages-deferred", FREE_PAGES - 1);
+    inflate(g, vq, g->dir);
+    wait_ram(g->qts, "free-pages-deferred", 0);
+    g_assert_true(guest_registered(g));
+    inflate(g, vq, g->header);
+    wait_unregistered(g);
+    guest_expect_status(g, "reason", "bad-map");
+    migrate_rest(&f);
+    expect_everything(&f);
+    g_free(vq);
+    fixture_down(&f);
+}
+
 /* --- what a stream says of the device --- */
 
 #define SECTION     "virtio-balloon-device/cfph"
@@ -354,6 +434,8 @@ void cfph_add_badmap_tests(void)
         { "map/header", test_bad_headers },
         { "map/directories", test_directories },
         { "map/odd", test_odd_maps },
+        { "inflate/untold", test_inflate_untold },
+        { "inflate/map", test_inflate_map },
         { "state", test_bad_states },
     };
 
