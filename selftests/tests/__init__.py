@@ -9,6 +9,6 @@ ORDER = (
     "runner", "checkers", "unit", "guest", "migrate", "fault", "mutants", "netlink",
     "kvm", "hostile", "docs", "statements", "timeline", "mixed", "peers", "life",
     "moments", "balloon", "machines", "no_memory", "save", "postcopy", "hostmem",
-    "downtime", "operator", "libvirt", "reclaim", "hooks", "hotplug", "rare",
+    "downtime", "operator", "libvirt", "reclaim", "cache", "hooks", "hotplug", "rare",
     "kselftest", "packages", "series", "bench",
 )

@@ -186,7 +186,7 @@ def inflated(ctx, mib, **fields):
 
 
 def vmstat(vm, name):
-    return int(vm.sh(f"sed -n 's/^{name} //p' /proc/vmstat"))
+    return guest.vmstat(vm, name)[0]
 
 
 def through(ctx, src, middle, left=None):

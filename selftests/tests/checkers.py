@@ -346,6 +346,30 @@ RACE = """==================================================================
 """
 
 
+OUT_OF_MEMORY = """[    7.331] memhog invoked oom-killer: gfp_mask=0x140dca
+[    7.336] CPU: 1 UID: 0 PID: 77 Comm: memhog Not tainted
+[    7.338] Call Trace:
+[    7.407] memhog: page allocation failure: order:0, mode:0x140dca
+[    7.407] CPU: 1 UID: 0 PID: 77 Comm: memhog Not tainted
+[    7.407] Call Trace:
+"""
+
+
+def check_out_of_memory(ctx):
+    """It is trouble, unless it was meant to be; and nothing else is part of it."""
+    def vm(text, victim=None):
+        made = quiet_vm(ctx, text)
+        made.victim = victim
+        return made
+    guest.check_console(vm(OUT_OF_MEMORY, "memhog"))
+    for text, victim in ((OUT_OF_MEMORY, None),
+                         (OUT_OF_MEMORY.replace("memhog: page", "fpctl: page"), "memhog"),
+                         (OUT_OF_MEMORY + "BUG: x\n", "memhog"),
+                         (OUT_OF_MEMORY + "x\n" * 3 + "Call Trace:\n", "memhog")):
+        refused("out of memory", guest.GuestError, "kernel log", guest.check_console,
+                vm("", victim), vm(text, victim))
+
+
 @test("checker-console", 30)
 def checker_console(ctx):
     """Whatever looks like a splat in a kernel log is found, wherever it stands."""
@@ -357,6 +381,7 @@ def checker_console(ctx):
                      splat + "\n" + GOOD_CONSOLE):
             refused(splat, guest.GuestError, "kernel log", guest.check_console,
                     quiet_vm(ctx), quiet_vm(ctx, text))
+    check_out_of_memory(ctx)
     vm = quiet_vm(ctx)
     os.unlink(vm.console)
     refused("no log", FileNotFoundError, "console", guest.check_console, vm)

@@ -49,14 +49,6 @@ def cached(vm):
     return int(vm.sh("awk '/^Buffers/ { print $2 }' /proc/meminfo")) // 4
 
 
-def vmstat(vm, *names):
-    # First those that each CPU has counted for itself.
-    have = dict(line.split() for line in
-                vm.sh("echo 1 >/proc/sys/vm/stat_refresh; "
-                      "cat /proc/vmstat").splitlines())
-    return [int(have[name]) for name in names]
-
-
 def checksum(vm):
     return vm.sh("md5sum /dev/vda", 120).split()[0]
 
@@ -93,7 +85,7 @@ def reclaim_now(ctx):
           f"dd if=/dev/urandom of=/dev/vda bs=1M count={DIRTY_MIB} "
           "conv=notrunc 2>/dev/null; " +
           guest.until("grep -q '^nr_writeback 0' /proc/vmstat"))
-    dirty, written, swapped = vmstat(vm, "nr_dirty", "nr_written", "pswpout")
+    dirty, written, swapped = guest.vmstat(vm, "nr_dirty", "nr_written", "pswpout")
     need(dirty >= DIRTY_MIB * 128, f"{dirty} pages are dirty")
 
     told = guest.fpctl(vm, "reclaim 100")
@@ -102,7 +94,7 @@ def reclaim_now(ctx):
          told["pages"] > (PAGES - dirty) * 9 // 10, f"too few: {told}")
     ctx.say(f"{cached(vm)} pages left, {dirty} of them dirty")
     need(dirty <= cached(vm) < dirty + PAGES // 10, f"left: {cached(vm)}")
-    need(vmstat(vm, "nr_dirty", "nr_written", "pswpout") ==
+    need(guest.vmstat(vm, "nr_dirty", "nr_written", "pswpout") ==
          [dirty, written, swapped], "something was written")
     stats = guest.fpctl(vm, "stats")
     need(stats["reclaimed-pages"] == told["pages"] and
@@ -155,15 +147,15 @@ def reclaim_used(ctx):
     vm.sh(f"for i in 1 2 3; do for at in $(seq 0 4 {CACHE_MIB - 1}); do "
           "dd if=/dev/vda of=/dev/null bs=1M skip=$at count=1 2>/dev/null; "
           "done; done", 120)
-    active, = vmstat(vm, "nr_active_file")
+    active, = guest.vmstat(vm, "nr_active_file")
     need(active > CACHE_MIB // 4 * 200, f"{active} pages are active")
     told = guest.fpctl(vm, "reclaim 50")
-    left, = vmstat(vm, "nr_active_file")
+    left, = guest.vmstat(vm, "nr_active_file")
     ctx.say(f"{told}; active: {active} pages, then {left}")
     need(told["pages"] > PAGES // 3 and left > active * 9 // 10,
          "what is used went first")
     need(guest.fpctl(vm, "reclaim 100")["end"] == "done", "not all")
-    left, = vmstat(vm, "nr_active_file")
+    left, = guest.vmstat(vm, "nr_active_file")
     need(left < active // 10, f"{left} pages are still active")
     guest.check_console(vm)
 

@@ -50,6 +50,15 @@ def listed_pages(vm):
     return sum(zone["pcp-pages"] for zone in fpctl(vm, "stats zone")["zones"])
 
 
+def vmstat(vm, *names):
+    """Those lines of /proc/vmstat, a list."""
+    # First those that each CPU has counted for itself.
+    have = dict(line.split() for line in
+                vm.sh("echo 1 >/proc/sys/vm/stat_refresh; "
+                      "cat /proc/vmstat").splitlines())
+    return [int(have[name]) for name in names]
+
+
 def balloon(vm, mib):
     """Change the size of the guest's memory, DIMMs included, and wait for it."""
     vm.qmp("balloon", value=mib << 20)

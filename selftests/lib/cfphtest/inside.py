@@ -25,6 +25,9 @@ class VMError(Exception):
 class Inside:
     """Whoever makes one sets `agent` when there is a socket to it."""
 
+    # Who is to be killed when memory runs out: the kernel may tell of that.
+    victim = None
+
     def __init__(self, name, console):
         self.name = name
         self.console = console          # path of the log
@@ -71,8 +74,15 @@ class Inside:
             races.append("the detector of data races has not been enabled")
         splats = [(lines[i - 1] + " | " if i and "WARNING:" in line else "") +
                   line for i, line in enumerate(lines)
-                  if TROUBLE.search(line) and not kcsan.TITLE.search(line)]
+                  if TROUBLE.search(line) and not kcsan.TITLE.search(line) and
+                  not self._out_of_memory(lines[max(0, i - 3):i + 1])]
         return races + splats
+
+    def _out_of_memory(self, lines):
+        """The last of these lines is in what the kernel says when it has to kill."""
+        return self.victim and lines[-1].endswith("Call Trace:") and any(
+            "invoked oom-killer" in line or
+            f"{self.victim}: page allocation failure" in line for line in lines)
 
     def foreign_races(self):
         """Data races of the kernel that are none of our business."""

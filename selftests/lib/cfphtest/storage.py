@@ -5,6 +5,7 @@ guest's memory (vhost-user).
 
 import contextlib
 import os
+import shutil
 import subprocess
 import tempfile
 
@@ -19,6 +20,28 @@ def random_image(directory, mib):
     with open(path, "wb") as image:
         for _ in range(mib):
             image.write(os.urandom(1 << 20))
+    return path
+
+
+def e2fs_tool(name):
+    """Of e2fsprogs, which are not on everybody's path."""
+    found = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+    if not found:
+        raise config.ConfigError(f"no {name}: apt-get install e2fsprogs")
+    return found
+
+
+def files_image(directory, files):
+    """A disk with an ext4 on it, and {name: MiB} in that, with random contents."""
+    path = os.path.join(directory, "disk.raw")
+    with tempfile.TemporaryDirectory(prefix="files-", dir=directory) as inside:
+        for name, mib in files.items():
+            os.rename(random_image(inside, mib), os.path.join(inside, name))
+        # A quarter more, for what a file system needs, and for new files.
+        with open(path, "wb") as image:
+            image.truncate((sum(files.values()) * 5 // 4 + 32) << 20)
+        subprocess.run([e2fs_tool("mkfs.ext4"), "-q", "-F", "-d", inside, path],
+                       check=True)
     return path
 
 
