@@ -79,14 +79,17 @@ $(STAMP)/deb-kernel.configured: $(DEB_KERNEL_CONFIGS) kernel/config.sh $(LINUX_P
 	$(Q)$(CLEAN_ENV) kernel/config.sh $(LINUX_SRC) $(DEB_KERNEL_OBJ) x86_64 $(DEB_KERNEL_CONFIGS)
 	$(Q)touch $@
 
-# It leaves what it makes beside the object directory.
+# The modules go to /lib, which Debian 13 takes for an error: it has been a name of /usr/lib
+# since Debian 12.  So they are moved where it has left them, and the package is made again.
 $(STAMP)/deb-kernel.built: $(STAMP)/deb.version $(STAMP)/deb-kernel.configured
-	$(Q)rm -f $(LINUX_SRC)/linux-image-*.deb
 	$(Q)$(RUN) "deb kernel" $(LOG)/deb-kernel.log $(DEB_KERNEL_ENV) \
 		$(KMAKE) O=build-x86_64-deb ARCH=x86_64 bindeb-pkg
+	$(Q)rm -f $(LINUX_SRC)/linux-image-*.deb $(DEB)/linux-image-*.deb
 	$(Q)mkdir -p $(DEB)
-	$(Q)rm -f $(DEB)/linux-image-*.deb
-	$(Q)mv $(LINUX_SRC)/linux-image-*.deb $(DEB)/
+	$(Q)cd $(DEB_KERNEL_OBJ) && cd debian/linux-image-*/ && \
+		mkdir -p usr/lib && mv lib/* usr/lib/ && rmdir lib
+	$(Q)cd $(DEB_KERNEL_OBJ) && package=$$(basename debian/linux-image-*/) && \
+		dh_md5sums -p$$package && $(DEB_ENV) dh_builddeb -p$$package --destdir=$(DEB)
 	$(Q)touch $@
 
 # --- verbs --------------------------------------------------------------------
