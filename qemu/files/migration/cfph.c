@@ -269,6 +269,9 @@ static void ram_cfph_apply(const GArray *deltas)
     RamCfphMoved moved;
     RamCfphLayout layout;
 
+    if (ram_cfph_mutant(RAM_CFPH_MUTANT_NO_DELTAS)) {
+        return;
+    }
     ram_cfph_layout_init(&layout);
     moved = ram_cfph_walk_deltas(&layout, deltas,
                                  ram_cfph_mutant(RAM_CFPH_MUTANT_OVERWRITE));

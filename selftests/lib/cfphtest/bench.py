@@ -8,6 +8,7 @@ import datetime
 import json
 import os
 import platform
+import re
 import statistics
 import struct
 import subprocess
@@ -96,6 +97,12 @@ def need_memory(size):
 
 
 # --- in turn ---
+
+def load_status(vm, program):
+    """What a load of the guest (churn.c) says of itself; its worst step, anew."""
+    return {k: int(v) for k, v in
+            re.findall(r"(\w+)=(\d+)", vm.sh(f"{program} status"))}
+
 
 def in_turn(runs, variants):
     """(run, variant), each variant once a run, another one first each time."""

@@ -20,6 +20,18 @@ VARIANTS = {
 }
 ORDER = tuple(VARIANTS)
 
+# What hints are made of, one without the other: deltas, which the guest sends; looks at
+# its map between two rounds, one percent of the time of the migration thread by default
+# or five; or neither, so that QEMU hears at syncs only.
+NO_DELTAS = "x-cfph-debug-no-deltas=on"
+VARIANTS |= {name: {"hints": "cfph", "balloon_opts": opts} for name, opts in {
+    "deltas": ["cfph-look-percent=0"],
+    "looks": [NO_DELTAS],
+    "looks-5": [NO_DELTAS, "cfph-look-percent=5"],
+    "both-5": ["cfph-look-percent=5"],
+    "syncs": [NO_DELTAS, "cfph-look-percent=0"],
+}.items()}
+
 
 class Guests(contextlib.ExitStack):
     """A Chain for each variant; all stand still but the one that is measured."""

@@ -42,6 +42,8 @@
  * @RAM_CFPH_MUTANT_LATE_USE: likewise, the guest allocates all of its memory
  * @RAM_CFPH_MUTANT_ONCE: one look at the map when the migration begins, none
  *     later: what a benchmark compares with
+ * @RAM_CFPH_MUTANT_NO_DELTAS: breaks no rule; deltas are not heeded, which a
+ *     benchmark compares with, too
  *
  * Only with CONFIG_CFPH_MUTANTS, a build option that is off by default.  Each
  * of them breaks a promise, and a test that does not notice is no test.  The
@@ -58,6 +60,7 @@ typedef enum RamCfphMutant {
     RAM_CFPH_MUTANT_LATE_WITHDRAWAL,
     RAM_CFPH_MUTANT_LATE_USE,
     RAM_CFPH_MUTANT_ONCE,
+    RAM_CFPH_MUTANT_NO_DELTAS,
 } RamCfphMutant;
 
 /*
