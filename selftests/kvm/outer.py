@@ -24,7 +24,7 @@ sys.dont_write_bytecode = True
 # pylint: disable=wrong-import-position
 from cfphtest import config, ktap               # noqa: E402
 from cfphtest.process import die_with_parent    # noqa: E402
-from cfphtest.storage import e2fs_tool         # noqa: E402
+from cfphtest.storage import e2fs_tool          # noqa: E402
 
 LIMIT = int(os.environ.get("KVM_LIMIT") or 2400)
 # A silent machine is a dead one: a test of it says something within this.

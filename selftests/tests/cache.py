@@ -25,11 +25,8 @@ def boot(ctx):
     vm = ctx.vm(ctx.spec(disk=image), "guest").boot()
     guest.settled(vm)
     guest.watch_map(vm)
-    # Nobody writes anything back who is not asked to.
-    vm.sh("echo 0 >/proc/sys/vm/dirty_writeback_centisecs; "
-          "echo 80 >/proc/sys/vm/dirty_ratio; "
-          "echo 60 >/proc/sys/vm/dirty_background_ratio; mkdir /mnt; "
-          "mount -t ext4 -o commit=600,noatime /dev/vda /mnt; "
+    guest.no_writeback(vm)
+    vm.sh("mkdir /mnt; mount -t ext4 -o commit=600,noatime /dev/vda /mnt; "
           f"mount -t cgroup2 none {CGROUP}; "
           f"echo +memory >{CGROUP}/cgroup.subtree_control; "
           f"mkdir {' '.join(f'{CGROUP}/{name}' for name in [*FILES, 'small'])}")
@@ -41,10 +38,11 @@ def inside(group, command):
     return f"sh -c 'echo 0 >{CGROUP}/{group}/cgroup.procs; {command}'"
 
 
-def charged(vm, group):
-    """Pages of page cache that the cgroup has."""
-    return int(vm.sh(f"awk '$1 == \"file\" {{ print $2 }}' "
-                     f"{CGROUP}/{group}/memory.stat")) // 4096
+def charged(vm):
+    """{file: pages of page cache that its cgroup has}"""
+    return {name: int(vm.sh("awk '$1 == \"file\" { print $2 }' "
+                            f"{CGROUP}/{name}/memory.stat")) // 4096
+            for name in FILES}
 
 
 def read_files(vm):
@@ -53,7 +51,7 @@ def read_files(vm):
     for name, times in (("cold", 1), ("hot", 3)):
         vm.sh(inside(name, f"for i in $(seq {times}); do cat /mnt/{name}; done") +
               " >/dev/null", 120)
-    have = {name: charged(vm, name) for name in FILES}
+    have = charged(vm)
     need(have["hot"] > HOT * 9 // 10 and have["cold"] > COLD * 9 // 10,
          f"in the cache: {have}")
 
@@ -72,7 +70,7 @@ def given_back(ctx, vm):
     need(dirty >= NEW_MIB * 256, f"{dirty} pages are dirty")
 
     told = guest.fpctl(vm, "reclaim 50")
-    left = {name: charged(vm, name) for name in FILES}
+    left = charged(vm)
     ctx.say(f"half: {told}, left in the cgroups: {left}")
     need(told["end"] == "done" and told["pages"] > (HOT + COLD) * 4 // 10,
          f"too few: {told}")
@@ -80,7 +78,7 @@ def given_back(ctx, vm):
     need(left["cold"] < COLD // 2, "what was read once is still there")
 
     told = guest.fpctl(vm, "reclaim 100")
-    left = {name: charged(vm, name) for name in FILES}
+    left = charged(vm)
     ctx.say(f"all: {told}, left in the cgroups: {left}")
     need(left["hot"] < HOT // 10 and left["cold"] < COLD // 10, "it is still there")
     now = guest.vmstat(vm, "nr_dirty", "nr_written", "pswpout")
@@ -168,8 +166,8 @@ def reclaim_oom_migrate(ctx):
     src, dst = ctx.pair(spec)
     guest.settled(src)
     guest.watch_map(src)
-    src.sh("fpctl set reclaim 100; stamp start --mib 16; sleep 99999 </dev/vda & "
-           "cat /dev/vda >/dev/null", 120)
+    src.sh("fpctl set reclaim 100; stamp start --mib 16")
+    guest.cache_disk(src)
     migration = crawl(src, dst)
     out_of_memory(src, 2)
     wait_for(lambda: guest.fpctl(src, "stats")["reclaim-ns"], "nothing is given back")

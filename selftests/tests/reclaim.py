@@ -38,9 +38,7 @@ def disk(ctx):
 
 
 def fill(vm):
-    """Read the disk; somebody has it open, or the cache would go with the last one."""
-    vm.sh("pidof sleep >/dev/null || { sleep 99999 </dev/vda >/dev/null 2>&1 & }; "
-          "cat /dev/vda >/dev/null", 120)
+    guest.cache_disk(vm)
     need(cached(vm) > PAGES * 9 // 10, f"{cached(vm)} pages in the cache")
 
 
@@ -79,10 +77,8 @@ def reclaim_now(ctx):
     """fpctl reclaim: what is clean goes, what is dirty stays, nothing is written."""
     vm = boot(ctx)
     before = checksum(vm)
-    # Nobody writes back what is written now but us.
-    vm.sh("cd /proc/sys/vm && echo 0 >dirty_writeback_centisecs && "
-          "echo 80 >dirty_ratio && echo 60 >dirty_background_ratio; "
-          f"dd if=/dev/urandom of=/dev/vda bs=1M count={DIRTY_MIB} "
+    guest.no_writeback(vm)
+    vm.sh(f"dd if=/dev/urandom of=/dev/vda bs=1M count={DIRTY_MIB} "
           "conv=notrunc 2>/dev/null; " +
           guest.until("grep -q '^nr_writeback 0' /proc/vmstat"))
     dirty, written, swapped = guest.vmstat(vm, "nr_dirty", "nr_written", "pswpout")

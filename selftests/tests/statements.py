@@ -343,8 +343,7 @@ def docs_samples(ctx):
     """What the pages show of fpctl's output looks like what it prints."""
     vm = ctx.vm(ctx.spec(mem="384M", disk=ctx.disk()), "guest").boot()
     guest.settled(vm)
-    # There is page cache as long as somebody has the disk open.
-    vm.sh("sleep 99999 </dev/vda >/dev/null 2>&1 & cat /dev/vda >/dev/null")
+    guest.cache_disk(vm)
     memory_taken(ctx, vm)
     tunables(vm)
     found = [(path, *sample) for path in (README, GUIDE) for sample in Page(path).samples()]

@@ -72,7 +72,8 @@ DEB_KERNEL_OBJ := $(LINUX_SRC)/build-x86_64-deb
 # MAKEFLAGS, behind the variables that make has put there, where it is taken for a target.
 DEB_KERNEL_ENV = $(DEB_ENV) DEBFULLNAME="The cfph developers" DEBEMAIL=cfph-devel@example.org \
 	DEB_BUILD_OPTIONS="parallel=$(JOBS)" KBUILD_VERBOSE=0 KDEB_SOURCENAME=linux-cfph \
-	KDEB_CHANGELOG_DIST=unstable KDEB_PKGVERSION=$(DEB_KERNEL_VERSION) DPKG_FLAGS=--target=binary-image
+	KDEB_CHANGELOG_DIST=unstable KDEB_PKGVERSION=$(DEB_KERNEL_VERSION) KDEB_COMPRESS=none \
+	DPKG_FLAGS=--target=binary-image
 
 $(STAMP)/deb-kernel.configured: $(DEB_KERNEL_CONFIGS) kernel/config.sh $(LINUX_PREPARED)
 	@echo "[kernel] configuring $(notdir $(DEB_KERNEL_CONFIGS))"
@@ -80,15 +81,15 @@ $(STAMP)/deb-kernel.configured: $(DEB_KERNEL_CONFIGS) kernel/config.sh $(LINUX_P
 	$(Q)touch $@
 
 # The modules go to /lib, which Debian 13 takes for an error: it has been a name of /usr/lib
-# since Debian 12.  So they are moved where it has left them, and the package is made again.
+# since Debian 12.  So they are moved where it has left them, and the package is made again:
+# the first one needs no compression.
 $(STAMP)/deb-kernel.built: $(STAMP)/deb.version $(STAMP)/deb-kernel.configured
 	$(Q)$(RUN) "deb kernel" $(LOG)/deb-kernel.log $(DEB_KERNEL_ENV) \
 		$(KMAKE) O=build-x86_64-deb ARCH=x86_64 bindeb-pkg
 	$(Q)rm -f $(LINUX_SRC)/linux-image-*.deb $(DEB)/linux-image-*.deb
 	$(Q)mkdir -p $(DEB)
-	$(Q)cd $(DEB_KERNEL_OBJ) && cd debian/linux-image-*/ && \
-		mkdir -p usr/lib && mv lib/* usr/lib/ && rmdir lib
 	$(Q)cd $(DEB_KERNEL_OBJ) && package=$$(basename debian/linux-image-*/) && \
+		(cd debian/$$package && mkdir -p usr/lib && mv lib/* usr/lib/ && rmdir lib) && \
 		dh_md5sums -p$$package && $(DEB_ENV) dh_builddeb -p$$package --destdir=$(DEB)
 	$(Q)touch $@
 

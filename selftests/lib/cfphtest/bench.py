@@ -96,13 +96,13 @@ def need_memory(size):
     return free - size
 
 
-# --- in turn ---
-
 def load_status(vm, program):
     """What a load of the guest (churn.c) says of itself; its worst step, anew."""
     return {k: int(v) for k, v in
             re.findall(r"(\w+)=(\d+)", vm.sh(f"{program} status"))}
 
+
+# --- in turn ---
 
 def in_turn(runs, variants):
     """(run, variant), each variant once a run, another one first each time."""

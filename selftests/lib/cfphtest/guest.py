@@ -59,6 +59,18 @@ def vmstat(vm, *names):
     return [int(have[name]) for name in names]
 
 
+def cache_disk(vm, limit=120):
+    """Read the disk; somebody has it open, or the cache would go with the last one."""
+    vm.sh("pidof sleep >/dev/null || { sleep 99999 </dev/vda >/dev/null 2>&1 & }; "
+          "cat /dev/vda >/dev/null", limit)
+
+
+def no_writeback(vm):
+    """Nobody writes back what is written from now on, but who asks for it."""
+    vm.sh("cd /proc/sys/vm && echo 0 >dirty_writeback_centisecs && "
+          "echo 80 >dirty_ratio && echo 60 >dirty_background_ratio")
+
+
 def balloon(vm, mib):
     """Change the size of the guest's memory, DIMMs included, and wait for it."""
     vm.qmp("balloon", value=mib << 20)

@@ -229,12 +229,6 @@ static void test_odd_maps(void)
 
 /* --- what the guest puts into the balloon --- */
 
-/* Before the driver has set the device up, where fixture_up() has done so. */
-static QVirtQueue *inflate_queue(Guest *g)
-{
-    return qvirtqueue_setup(g->dev, &g->qs->alloc, 0);
-}
-
 /* The host takes the page away; who reads it again finds zeros. */
 static void inflate(Guest *g, QVirtQueue *vq, uint64_t page)
 {
@@ -244,8 +238,7 @@ static void inflate(Guest *g, QVirtQueue *vq, uint64_t page)
     qtest_writel(g->qts, buf, page / PAGE);
     head = qvirtqueue_add(g->qts, vq, buf, sizeof(uint32_t), false, false);
     qvirtqueue_kick(g->qts, g->dev, vq, head);
-    qvirtio_wait_used_elem(g->qts, g->dev, vq, head, NULL,
-                           60 * G_USEC_PER_SEC);
+    qvirtio_wait_used_elem(g->qts, g->dev, vq, head, NULL, TIME_LIMIT_US);
     guest_free(&g->qs->alloc, buf);
 }
 
@@ -258,7 +251,7 @@ static void test_inflate_untold(void)
     Fixture f;
 
     fixture_up(&f, ",cfph-look-percent=100");
-    vq = inflate_queue(f.g);
+    vq = guest_inflate_queue(f.g);
     for (size_t i = 0; i < ARRAY_SIZE(pages); i++) {
         inflate(f.g, vq, pages[i]);
     }
@@ -284,7 +277,7 @@ static void test_inflate_map(void)
 
     fixture_up(&f, ",cfph-look-percent=100");
     g = f.g;
-    vq = inflate_queue(g);
+    vq = guest_inflate_queue(g);
     begin_and_answer(&f);
     /* Nobody writes to what the host takes away. */
     f.unlogged[0] = g->header;

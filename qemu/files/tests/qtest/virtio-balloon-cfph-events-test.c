@@ -16,7 +16,6 @@
 #include "qobject/qlist.h"
 #include "virtio-balloon-cfph-fixture.h"
 
-#define TIME_LIMIT_US   (60 * G_USEC_PER_SEC)
 
 /* --- the registration is lost --- */
 
@@ -105,7 +104,7 @@ static void test_broken_elsewhere(void)
     QVirtQueue *inflate;
 
     fixture_up(&f, ",cfph-look-percent=100");
-    inflate = qvirtqueue_setup(f.g->dev, &f.g->qs->alloc, 0);
+    inflate = guest_inflate_queue(f.g);
     begin_and_answer(&f);
     qvirtqueue_kick(f.g->qts, f.g->dev, inflate, inflate->size);
     guest_expect_status(f.g, "reason", "device-broken");

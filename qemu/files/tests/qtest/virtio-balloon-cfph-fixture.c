@@ -17,7 +17,6 @@
 #include "virtio-balloon-cfph-fixture.h"
 
 #define SLOW_BANDWIDTH  4096
-#define TIME_LIMIT_US   (60 * G_USEC_PER_SEC)
 
 /* --- migration --- */
 

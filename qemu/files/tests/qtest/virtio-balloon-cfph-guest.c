@@ -21,7 +21,6 @@
 #include "virtio-balloon-cfph-guest.h"
 
 #define SLOT            5
-#define TIME_LIMIT_US   (60 * G_USEC_PER_SEC)
 #define GENERATION      0x1122334455667788ULL
 
 /*
@@ -136,6 +135,11 @@ void guest_driver_reset(Guest *g)
     qvirtio_reset(g->dev);
     g_clear_pointer(&g->cmd, g_free);
     g_clear_pointer(&g->msg, g_free);
+}
+
+QVirtQueue *guest_inflate_queue(Guest *g)
+{
+    return qvirtqueue_setup(g->dev, &g->qs->alloc, 0);
 }
 
 void guest_bus_master_off(Guest *g)

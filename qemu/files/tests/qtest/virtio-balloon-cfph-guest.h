@@ -34,6 +34,9 @@
 #define LOW_AREA        (112 * MiB)
 #define HIGH_AREA       (HIGH_BASE + 64 * MiB)
 
+/* For what has to happen: an event, not a sleep. */
+#define TIME_LIMIT_US   (60 * G_USEC_PER_SEC)
+
 #define LEAVES_MAX      3
 #define COMMANDS        64
 #define MESSAGE_BYTES   VIRTIO_BALLOON_CFPH_MESSAGE_MAX
@@ -87,6 +90,9 @@ void guest_driver_start(Guest *g, uint64_t features_off);
 void guest_driver_reset(Guest *g);
 void guest_bus_master_off(Guest *g);
 void guest_queue_reset(Guest *g, QVirtQueue *vq);
+
+/* The queue for pages that go into the balloon; the caller frees it. */
+QVirtQueue *guest_inflate_queue(Guest *g);
 
 /* The map in guest memory: READY, with nothing free. */
 void guest_map_init(Guest *g);

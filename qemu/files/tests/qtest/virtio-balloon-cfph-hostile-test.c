@@ -19,7 +19,6 @@
 #include "standard-headers/linux/virtio_ring.h"
 #include "virtio-balloon-cfph-fixture.h"
 
-#define TIME_LIMIT_US   (60 * G_USEC_PER_SEC)
 #define RNG_SLOT        7
 #define RNG             "-device virtio-rng-pci,addr=7"
 

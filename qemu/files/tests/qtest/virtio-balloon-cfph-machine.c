@@ -19,7 +19,6 @@
 #include "libqos/libqos.h"
 #include "virtio-balloon-cfph-fixture.h"
 
-#define TIME_LIMIT_US   (60 * G_USEC_PER_SEC)
 
 /* Device memory of a machine with that little RAM. */
 #define PLUG_BASE       (5 * GiB)
