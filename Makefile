@@ -65,7 +65,7 @@ DEBS_QEMU   := ninja-build python3-venv libglib2.0-dev zlib1g-dev libaio-dev lib
 	libattr1-dev libcap-ng-dev libfdt-dev seabios qemu-system-data ipxe-qemu
 DEBS_FUZZ   := clang libclang-rt-dev llvm
 DEBS_FPCTL  := libnl-3-dev libnl-genl-3-dev valgrind jq zsh fish
-DEBS_GUEST  := busybox-static trace-cmd libnl-utils iproute2 e2fsprogs
+DEBS_GUEST  := busybox-static trace-cmd libnl-utils iproute2 e2fsprogs xfsprogs
 DEBS_PEERS  := stress-ng stressapptest
 DEBS_VIRT   := libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients
 DEBS_MODEL  := spin gcc libc6-dev
@@ -164,7 +164,7 @@ check-mutants: guest qemu qemu-tests ## break each rule of the argument on purpo
 DEBUG_TESTS := kunit-guest guest-map guest-reload netlink-fuzz netlink-set \
 	migrate-hints migrate-hotplug hostile-flood hostile-hold hostile-unplug \
 	hostile-broken no-memory peers-stress-ng-vm balloon-compacted balloon-oom \
-	balloon-rebound reclaim-files reclaim-limited reclaim-oom
+	balloon-rebound reclaim-files reclaim-large-folios reclaim-limited reclaim-oom
 KCSAN_TESTS := guest-races guest-map guest-reload netlink-set netlink-dumps netlink-fuzz \
 	migrate-hints migrate-hotplug hostile-flood balloon-compacted balloon-oom reclaim-limited
 

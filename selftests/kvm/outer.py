@@ -24,7 +24,7 @@ sys.dont_write_bytecode = True
 # pylint: disable=wrong-import-position
 from cfphtest import config, ktap               # noqa: E402
 from cfphtest.process import die_with_parent    # noqa: E402
-from cfphtest.storage import e2fs_tool          # noqa: E402
+from cfphtest.storage import disk_tool          # noqa: E402
 
 LIMIT = int(os.environ.get("KVM_LIMIT") or 2400)
 # A silent machine is a dead one: a test of it says something within this.
@@ -63,16 +63,16 @@ def make_disk(logs):
     """An empty one; without a journal, nothing of it waits for a replay."""
     with open(disk(logs), "wb") as image:
         image.truncate(DISK_MIB << 20)
-    subprocess.run([e2fs_tool("mkfs.ext4"), "-q", "-F", "-O", "^has_journal",
+    subprocess.run([disk_tool("mkfs.ext4"), "-q", "-F", "-O", "^has_journal",
                     disk(logs)], check=True)
 
 
 def take_logs(logs):
     """Copy what is on it, whether it was unmounted or not; what is missing."""
     shutil.rmtree(f"{logs}/check", ignore_errors=True)
-    subprocess.run([e2fs_tool("e2fsck"), "-f", "-y", disk(logs)], check=False,
+    subprocess.run([disk_tool("e2fsck"), "-f", "-y", disk(logs)], check=False,
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    said = subprocess.run([e2fs_tool("debugfs"), "-R", f"rdump /check {logs}",
+    said = subprocess.run([disk_tool("debugfs"), "-R", f"rdump /check {logs}",
                            disk(logs)], check=False, capture_output=True,
                           text=True).stderr
     os.unlink(disk(logs))

@@ -27,7 +27,8 @@ class Relay:
     def finish(self, limit=30):
         """(bytes, nanoseconds from the first to the last) of what has passed."""
         text, _ = self._proc.communicate(timeout=limit)
-        need(self._proc.returncode == 0, f"relay: {text}")
+        need(self._proc.returncode == 0,
+             f"relay: exit code {self._proc.returncode}: {text or 'it said nothing'}")
         count, nanoseconds = text.split()
         return int(count), int(nanoseconds)
 

@@ -23,25 +23,48 @@ def random_image(directory, mib):
     return path
 
 
-def e2fs_tool(name):
-    """Of e2fsprogs, which are not on everybody's path."""
+PACKAGES = {"mkfs.ext4": "e2fsprogs", "e2fsck": "e2fsprogs",
+            "debugfs": "e2fsprogs", "mkfs.xfs": "xfsprogs"}
+
+
+def disk_tool(name):
+    """Of those who make file systems: not on everybody's path."""
     found = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin")
     if not found:
-        raise config.ConfigError(f"no {name}: apt-get install e2fsprogs")
+        raise config.ConfigError(f"no {name}: apt-get install {PACKAGES[name]}")
     return found
 
 
-def files_image(directory, files):
-    """A disk with an ext4 on it, and {name: MiB} in that, with random contents."""
+def make_ext4(path, inside):
+    return [disk_tool("mkfs.ext4"), "-q", "-F", "-d", inside, path]
+
+
+def make_xfs(path, inside):
+    """What is to be in it comes from a list: a first line and sizes that nobody looks
+    at, the directory, and a line for each file.  A file that does not fit into one
+    allocation group is written over what comes behind that."""
+    names = os.path.join(inside, ".names")
+    with open(names, "w", encoding="utf-8") as text:
+        text.write("-\n0 0\nd--755 0 0\n" + "".join(
+            f"{entry.name} ---644 0 0 {entry.path}\n"
+            for entry in os.scandir(inside) if entry.path != names) + "$\n")
+    return [disk_tool("mkfs.xfs"), "-q", "-f", "-d", "agcount=2", "-p", names, path]
+
+
+MAKE = {"ext4": make_ext4, "xfs": make_xfs}
+LEAST = 300             # MiB: xfs has it no smaller
+
+
+def files_image(directory, files, kind="ext4"):
+    """A disk with a file system, and {name: MiB} in that, with random contents."""
     path = os.path.join(directory, "disk.raw")
     with tempfile.TemporaryDirectory(prefix="files-", dir=directory) as inside:
         for name, mib in files.items():
             os.rename(random_image(inside, mib), os.path.join(inside, name))
-        # A quarter more, for what a file system needs, and for new files.
+        # With room for new files, and for all of these in one half of it: see make_xfs.
         with open(path, "wb") as image:
-            image.truncate((sum(files.values()) * 5 // 4 + 32) << 20)
-        subprocess.run([e2fs_tool("mkfs.ext4"), "-q", "-F", "-d", inside, path],
-                       check=True)
+            image.truncate(max(sum(files.values()) * 3, LEAST) << 20)
+        subprocess.run(MAKE[kind](path, inside), check=True)
     return path
 
 

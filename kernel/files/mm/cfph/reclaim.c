@@ -155,27 +155,64 @@ static bool cfph_reclaim_enough(const struct cfph_reclaim *r)
 	return r->percent < 100 && r->pages >= r->target_pages;
 }
 
-/* Like others who go through memory by address, without a lock of memory hotplug. */
+/*
+ * Pages of the free block that begins at @page, which is free. zone->lock is not held,
+ * so the order may be anything by now; what is missed then is not worth a lock.
+ */
+static unsigned long cfph_free_pages(struct page *page)
+{
+	unsigned long order = buddy_order_unsafe(page);
+
+	return order <= MAX_PAGE_ORDER ? 1UL << order : 1;
+}
+
+/* Return: how many pages to go on by. */
+static unsigned long cfph_reclaim_page(struct cfph_reclaim *r,
+				       struct page *page,
+				       struct folio_batch *gone)
+{
+	struct folio *folio;
+	unsigned long pages;
+
+	if (PageBuddy(page))
+		return cfph_free_pages(page);
+	folio = cfph_get_folio(page);
+	if (!folio)
+		return 1;
+	/* Nobody splits it while we have a reference. */
+	pages = folio_nr_pages(folio);
+	if (!cfph_folio_fits(folio, r->used) || !cfph_evict(folio)) {
+		folio_put(folio);
+		return pages;
+	}
+	r->pages += pages;
+	/* The last reference: they are freed together. */
+	if (!folio_batch_add(gone, folio))
+		folios_put(gone);
+	return pages;
+}
+
+/*
+ * Like compaction, which goes through memory by address, too: without a lock of memory
+ * hotplug, and a pageblock is online or is not.
+ */
 static void cfph_reclaim_block(struct cfph_reclaim *r, unsigned long pfn)
 {
 	unsigned long end = pfn + MAX_ORDER_NR_PAGES;
+	unsigned long block_end = pfn;
+	bool online = false;
 	struct folio_batch gone;
 
 	folio_batch_init(&gone);
-	for (; pfn < end && !cfph_reclaim_enough(r); pfn++) {
-		struct page *page = pfn_to_online_page(pfn);
-		struct folio *folio = page ? cfph_get_folio(page) : NULL;
-
-		if (!folio)
-			continue;
-		if (!cfph_folio_fits(folio, r->used) || !cfph_evict(folio)) {
-			folio_put(folio);
-			continue;
+	while (pfn < end && !cfph_reclaim_enough(r)) {
+		if (pfn >= block_end) {
+			block_end = pageblock_end_pfn(pfn);
+			online = pfn_to_online_page(pfn);
 		}
-		r->pages += folio_nr_pages(folio);
-		/* The last reference: they are freed together. */
-		if (!folio_batch_add(&gone, folio))
-			folios_put(&gone);
+		if (online)
+			pfn += cfph_reclaim_page(r, pfn_to_page(pfn), &gone);
+		else
+			pfn = block_end;
 	}
 	folios_put(&gone);
 }
