@@ -13,7 +13,7 @@ import types
 from cfphtest import bench, chain
 from cfphtest.config import ConfigError
 from cfphtest.integrity import load, need_hints, several_rounds, verify
-from cfphtest.registry import need, test
+from cfphtest.registry import need, test, wait_for
 from cfphtest.relay import Relay
 from cfphtest.variants import VARIANTS
 
@@ -191,6 +191,21 @@ def bench_once(ctx):
                        src.trace_text())
     need(len(walks) == 1 and int(walks[0]) >= info["ram"]["free-pages-skipped"],
          f"more than one look: {walks}")
+
+
+@test("bench-late", 120)
+def bench_late(ctx):
+    """Given up in the very moment in which it completes: then it has completed."""
+    hops = chain.Chain(ctx.spec(), ctx.logs, "late")
+    try:
+        hops.boot().start(link=200_000_000)
+        wait_for(lambda: hops.migration.info()["status"] == "completed",
+                 "the migration does not complete")
+        result = hops.give_up()
+        need(result["completed"], f"not completed: {result}")
+        hops.check()
+    finally:
+        hops.close()
 
 
 @test("bench-rows", 20)

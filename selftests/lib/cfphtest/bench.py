@@ -69,9 +69,10 @@ def asked_rates(default):
     return rates
 
 
-def asked_limit(mem, rate):
-    """Seconds until a migration is given up: three times what all of memory takes."""
-    return asked_number("LIMIT", max(3 * mem // rate, 5))
+def asked_limit(mem, rate, least=5):
+    """Seconds until a migration is given up: three times what all of memory takes, or
+    @least, which is for the machine."""
+    return asked_number("LIMIT", max(3 * mem // rate, least))
 
 
 def link(rate):

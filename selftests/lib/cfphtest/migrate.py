@@ -152,10 +152,10 @@ class Migration:
 
     def cancel(self, limit=30):
         self.src.qmp("migrate_cancel")
-        event = self.src.wait_event(_status(*ENDED), limit)
-        if self._relay:
+        status = self.src.wait_event(_status(*ENDED), limit)["data"]["status"]
+        if self._relay and status != "completed":
             self._relay.close()
-        return event["data"]["status"]
+        return status
 
     def info(self):
         return self.src.qmp("query-migrate")
