@@ -178,7 +178,7 @@ def same(what, guide, ours):
 @test("docs-reasons", 30)
 def docs_reasons(ctx):
     """The guides have each reason that guest and QEMU can give, and no other."""
-    qapi = read("qemu/patches/0003-qapi-count-free-pages.patch")
+    qapi = read("qemu/files/qapi/free-page-hints.json")
     enum = re.search(r"'enum': 'FreePageHintsReason',(.*?)\]", qapi, re.S)[1]
     ours = re.findall(r"'([a-z-]+)'", enum.split("[")[1])
     same("QEMU", re.findall(r"^   \* - ``([a-z-]+)``$", section(

@@ -12,7 +12,7 @@
 #define QEMU_MIGRATION_CFPH_HOOKS_H
 
 #include "exec/ramblock.h"
-#include "qapi/qapi-types-migration.h"
+#include "qapi/qapi-types-free-page-hints.h"
 #include "qemu/bitops.h"
 #include "qemu/thread.h"
 

@@ -29,7 +29,7 @@
 #include "qemu/timer.h"
 #include "exec/target_page.h"
 #include "migration/misc.h"
-#include "qapi/qapi-events-migration.h"
+#include "qapi/qapi-events-free-page-hints.h"
 #include "system/runstate.h"
 #include "cfph-hooks.h"
 #include "cfph-walk.h"

@@ -18,7 +18,7 @@
 #define MIGRATION_CFPH_H
 
 #include "exec/hwaddr.h"
-#include "qapi/qapi-types-migration.h"
+#include "qapi/qapi-types-free-page-hints.h"
 #include "qemu/bitops.h"
 #include "qemu/thread.h"
 

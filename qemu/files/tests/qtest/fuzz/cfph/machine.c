@@ -15,7 +15,7 @@
 #include "exec/page-vary.h"
 #include "exec/ramlist.h"
 #include "migration/misc.h"
-#include "qapi/qapi-events-migration.h"
+#include "qapi/qapi-events-free-page-hints.h"
 #include "migration/vmstate.h"
 #include "standard-headers/linux/virtio_balloon_cfph.h"
 #include "hw/virtio/virtio-balloon-cfph-misbehave.h"
