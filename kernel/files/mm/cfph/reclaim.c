@@ -186,9 +186,11 @@ static unsigned long cfph_reclaim_page(struct cfph_reclaim *r,
 		return pages;
 	}
 	r->pages += pages;
-	/* The last reference: they are freed together. */
-	if (!folio_batch_add(gone, folio))
+	/* The last reference: they are freed together. A block of them is too long. */
+	if (!folio_batch_add(gone, folio)) {
 		folios_put(gone);
+		cond_resched();
+	}
 	return pages;
 }
 
