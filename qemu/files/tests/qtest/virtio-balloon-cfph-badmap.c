@@ -268,7 +268,7 @@ static void test_inflate_untold(void)
     fixture_down(&f);
 }
 
-/* The map's own pages: a header of zeros is none, no directory has no leaves. */
+/* The map's own pages: a header of zeros is none, no directory: no leaves. */
 static void test_inflate_map(void)
 {
     QVirtQueue *vq;
