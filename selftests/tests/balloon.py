@@ -179,7 +179,7 @@ def inflated(ctx, mib, **fields):
     """A guest with old contents in all of its memory, and that much in the balloon."""
     src = ctx.vm(ctx.spec(**fields), "src").boot()
     guest.settled(src)
-    src.sh("memhog --free 95", 120)
+    src.sh("memhog --free 85", 120)
     squeeze(src, mib)
     need_in_balloon(check_stopped_map(ctx, src), mib)
     return src
@@ -260,7 +260,7 @@ def balloon_oom(ctx):
     src = inflated(ctx, ctx.spec().mem // 2 // MIB, balloon_opts=["deflate-on-oom=on"])
 
     def middle(_migration):
-        guest.occupy(src, "--free 200 --hold")
+        guest.occupy(src, "--free 140 --hold")
         ctx.say(f"out of memory: {vmstat(src, 'balloon_deflate')} pages deflated")
         need(vmstat(src, "balloon_deflate") > 256, "nothing came out of the balloon")
         need(not vmstat(src, "oom_kill"), "somebody was killed")
