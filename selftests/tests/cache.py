@@ -23,12 +23,12 @@ ROUNDS = 10
 def boot(ctx, kind="ext4", options="commit=600,"):
     """A guest that has a file system on its disk, and cgroups."""
     image = storage.files_image(ctx.logs, FILES, kind)
-    vm = ctx.vm(ctx.spec(disk=image), "guest").boot()
+    vm = ctx.vm(ctx.spec(disk=image), "guest", initrd=storage.initrd(ctx, kind)).boot()
     guest.settled(vm)
     guest.watch_map(vm)
     guest.no_writeback(vm)
-    vm.sh(f"mkdir /mnt; mount -t {kind} -o {options}noatime /dev/vda /mnt; "
-          f"mount -t cgroup2 none {CGROUP}; "
+    storage.mount(vm, kind, f"{options}noatime")
+    vm.sh(f"mount -t cgroup2 none {CGROUP}; "
           f"echo +memory >{CGROUP}/cgroup.subtree_control; "
           f"mkdir {' '.join(f'{CGROUP}/{name}' for name in [*FILES, 'small'])}")
     return vm

@@ -40,13 +40,16 @@ def stopped_ms(src, dst):
 
 
 class Chain:
-    """A guest with a stamped area, which is checked after each hop."""
+    """A guest with a stamped area, which is checked after each hop.
 
-    def __init__(self, spec, logs, name=None):
+    @first: more for the VM() that boots
+    """
+
+    def __init__(self, spec, logs, name=None, **first):
         self.spec, self.logs = spec, logs
         self.name = name or spec.hints
         self.hops = 0
-        self.vm = VM(spec, f"{self.name}-0", logs)
+        self.vm = VM(spec, f"{self.name}-0", logs, **first)
         self.next = None
         self.migration = None
         self._cpu = (0.0, 0.0)

@@ -49,6 +49,11 @@ def kernel_has(option):
         return f"{option}=y\n" in lines
 
 
+def kernel_module(path):
+    """Of that kernel: a file of its object directory."""
+    return os.path.join(os.path.dirname(system_map()), path)
+
+
 def initramfs():
     return _path("INITRAMFS")
 

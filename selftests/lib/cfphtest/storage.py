@@ -68,6 +68,21 @@ def files_image(directory, files, kind="ext4"):
     return path
 
 
+XFS_KO = "/lib/modules/cfph/xfs.ko"     # in the guest
+
+
+def initrd(ctx, kind):
+    """For VM(): what a guest needs that is to mount such a file system."""
+    return (ctx.initrd_with({XFS_KO: config.kernel_module("fs/xfs/xfs.ko")})
+            if kind == "xfs" else None)
+
+
+def mount(vm, kind, options):
+    """The disk, at /mnt."""
+    load = f"insmod {XFS_KO} && " if kind == "xfs" else ""
+    vm.sh(f"{load}mkdir /mnt && mount -t {kind} -o {options} /dev/vda /mnt")
+
+
 @contextlib.contextmanager
 def daemon(ctx, image, number):
     """qemu-storage-daemon with @image; the sockets, one for each QEMU that takes it."""
