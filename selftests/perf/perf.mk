@@ -91,7 +91,7 @@ bench-latency: guest qemu $(RELAY) ## how long host and guest take to answer eac
 bench-tunables: guest qemu $(RELAY) ## when each tunable of fpctl helps (CASES=, MEM=1G, BW=100M, OUT=file.json)
 	$(Q)$(BENCH_ENV) $(PERF_DIR)/bench-tunables
 
-bench-reclaim: guest qemu $(RELAY) ## migrations of a guest full of page cache, by what it gives back (CASES="0 50 100", MEM=2G, BW="200M 1.25G", OUT=file.json)
+bench-reclaim: guest qemu $(RELAY) ## migrations of a guest full of page cache, by what it gives back (CASES="0 50 100", CACHE="disk xfs", MEM=2G, BW="200M 1.25G", OUT=file.json)
 	$(Q)$(BENCH_ENV) $(PERF_DIR)/bench-reclaim
 
 bench-balloon: guest qemu $(RELAY) ## migrations of a guest with three quarters of its memory in the balloon (CASES=, MEM=4G, OUT=file.json)
