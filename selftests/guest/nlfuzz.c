@@ -43,18 +43,6 @@
 
 static struct tally *tally;	/* shared by all processes */
 
-/* --- chance --- */
-
-uint64_t chance(struct fuzz *f)
-{
-	return f->rng = pattern_next(f->rng);
-}
-
-uint64_t below(struct fuzz *f, uint64_t limit)
-{
-	return (chance(f) >> 16) % limit;
-}
-
 /* --- what comes back --- */
 
 static void count(uint64_t *counter)

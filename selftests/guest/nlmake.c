@@ -11,6 +11,7 @@
 #include <linux/cfph.h>
 
 #include "nlfuzz.h"
+#include "pattern.h"
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 #define ATTRS_ROOM	(MESSAGE_MAX - 1024)
@@ -37,6 +38,18 @@ static const uint8_t dos[] = {
 	CFPH_CMD_GET, CFPH_CMD_SET, CFPH_CMD_STATS_GET,
 	CFPH_CMD_DEFAULTS_GET,
 };
+
+/* --- chance --- */
+
+uint64_t chance(struct fuzz *f)
+{
+	return f->rng = pattern_next(f->rng);
+}
+
+uint64_t below(struct fuzz *f, uint64_t limit)
+{
+	return (chance(f) >> 16) % limit;
+}
 
 /* --- building blocks --- */
 
